@@ -1,0 +1,68 @@
+"""The terms of the TACTIC loss, one small function each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name the field uses
+
+
+def add_noise(latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Training stand-in for rounding, eq. 5: y + u, u uniform in [−½, ½)."""
+    noise = torch.empty_like(latent).uniform_(-0.5, 0.5, generator=generator)
+    return latent + noise
+
+
+def quantise(latent: Tensor) -> Tensor:
+    """Inference, eq. 6: the nearest whole number, clamped to int8."""
+    return latent.round().clamp(-128, 127)
+
+
+def quantise_straight_through(latent: Tensor) -> Tensor:
+    """Eq. 6 forwards, the identity backwards."""
+    return latent + (quantise(latent) - latent).detach()
+
+
+def distortion(picture: Tensor, reconstruction: Tensor) -> Tensor:
+    """L_D, eq. 3: mean squared error of pixels in [0, 1]."""
+    return F.mse_loss(reconstruction, picture)
+
+
+def rate(bits: Tensor, pixels: int) -> Tensor:
+    """L_R, eq. 8: bits per pixel of the source picture.
+
+    Parameters
+    ----------
+    bits : float32 (N, C, h, w)
+        −log₂ p of every symbol.
+    pixels : int
+        Pixels of one source picture.
+    """
+    return bits.sum() / (bits.shape[0] * pixels)
+
+
+def task_from_labels(scores: Tensor, labels: Tensor) -> Tensor:
+    """L_T, eq. 4: cross-entropy of the head on the reconstruction; labels int64 (N,)."""
+    return F.cross_entropy(scores, labels)
+
+
+def task_from_teacher(scores: Tensor, teacher: Tensor) -> Tensor:
+    """L_T without labels: KL(head on the picture ‖ head on the reconstruction), nats."""
+    return F.kl_div(
+        F.log_softmax(scores, dim=1), F.log_softmax(teacher, dim=1), log_target=True,
+        reduction="batchmean",
+    )
+
+
+def task_from_features(features: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    """Relative squared error of the head's inner maps, mean over the maps; 0 is equality."""
+    ratios = [
+        F.mse_loss(ours, theirs) / theirs.square().mean()
+        for ours, theirs in zip(features, teacher, strict=True)
+    ]
+    return torch.stack(ratios).mean()
+
+
+def total(l_d: Tensor, l_t: Tensor, l_r: Tensor, alpha: float, beta: float) -> Tensor:
+    """L = L_D + α·L_T + β·L_R, eq. 9."""
+    return l_d + alpha * l_t + beta * l_r

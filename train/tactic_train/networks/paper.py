@@ -1,0 +1,47 @@
+"""The paper's codec: two convolutions with max-pooling, three up-convolutions.
+
+Kept as the reference. What the paper leaves open is listed in ``docs/paper-assumptions.md``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from tactic_train.networks.base import Codec
+
+
+class PaperCodec(Codec):
+    """Encoder 2 × (convolution – ReLU – max-pool), decoder 3 × (up-convolution – ReLU).
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the latent.
+    width : int
+        Channels between the two convolutions and inside the decoder.
+    """
+
+    arch: ClassVar[str] = "paper"
+
+    def __init__(self, channels: int = 16, width: int = 32) -> None:
+        super().__init__()
+        self.stride = 4
+        self.channels = channels
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, width, 2, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, 3, 2, stride=2),
+            nn.ReLU(),
+        )
