@@ -1,0 +1,37 @@
+# make demo   the whole path on real photos, through a real MQTT broker
+# make test   everything that is checked: style, types, imports, tests
+# Both set up .venv by themselves; a second run is quick.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/stamps
+SETUP := pyproject.toml hatch_build.py codec/tactic_codec/librans.c
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+demo: $(STAMPS)/demo
+	@$(BIN)/tactic demo $(ARGS)
+
+test: $(STAMPS)/dev check
+	@echo "== tests"
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: $(STAMPS)/dev
+	@echo "== style, types, imports"
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(STAMPS)/dev
+	@$(BIN)/python bench/coder.py $(ARGS)
+
+$(STAMPS)/demo $(STAMPS)/dev: $(STAMPS)/%: $(SETUP)
+	@test -x $(BIN)/python || { echo "== creating .venv"; $(PYTHON) -m venv .venv; }
+	@echo "== installing tactic-edge[$*] into .venv (the first time takes a few minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -e '.[$*]'
+	@mkdir -p $(STAMPS) && touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out
