@@ -8,10 +8,12 @@
 #define SCALE (1u << SCALE_BITS)
 #define LOWER (1u << 16)
 #define RECIPROCAL_BITS 46
-#define ESCAPE 256
+#define SYMBOLS 256
 #define RAW_FREQ 64u
 #define RAW_LIMIT (RAW_FREQ << 18)
 #define CONSTANT (-2)
+#define CUT 1
+#define NOT_CANONICAL 2
 #define RARE(condition) __builtin_expect(!!(condition), 0)
 
 typedef struct {
@@ -21,11 +23,18 @@ typedef struct {
     uint16_t complement; /* 2^14 - freq */
 } entry;
 
+typedef struct { uint16_t freq, start; } range;
+
+typedef struct {
+    int16_t escape; /* index that stands for the escape, -1: none, CONSTANT */
+    int16_t likely; /* index of a symbol worth guessing, -1: none */
+} kind;
+
 typedef struct {
     uint64_t symbols;  /* decoded, in stream order */
     uint64_t consumed; /* words read */
     uint32_t state;
-    int32_t fault;     /* 0, 1: words ran out, 2: escape of a symbol that needs none */
+    int32_t fault;     /* 0, CUT: words ran out, NOT_CANONICAL: needless escape */
 } outcome;
 
 int32_t tactic_rans_version(void) { return 1; }
@@ -55,20 +64,20 @@ static uint32_t put_escaped(uint32_t x, uint8_t value, const entry *escape, uint
 /* Writes backwards from the end of out; returns the bytes written, -1 if out could be too small:
  * it must hold 4 bytes and 4 for each symbol. */
 int64_t tactic_rans_encode(const int8_t *symbols, size_t channels, size_t plane,
-                           const entry *entries, const int16_t *escape,
+                           const entry *entries, const kind *kinds,
                            uint8_t *out, size_t capacity) {
     if (plane != 0 && channels > (SIZE_MAX / 4 - 1) / plane) return -1;
     if (capacity < 4 + 4 * channels * plane) return -1;
     uint8_t *cursor = out + capacity;
     uint32_t x = LOWER;
     for (size_t c = channels; c-- > 0;) {
-        if (escape[c] == CONSTANT) continue;
-        const entry *table = entries + c * (ESCAPE + 1);
+        if (kinds[c].escape == CONSTANT) continue;
+        const entry *table = entries + c * (SYMBOLS + 1);
         const int8_t *row = symbols + c * plane;
         for (size_t i = plane; i-- > 0;) {
             uint8_t value = (uint8_t)(row[i] + 128);
             if (RARE(table[value].limit == 0))
-                x = put_escaped(x, value, table + ESCAPE, &cursor);
+                x = put_escaped(x, value, table + SYMBOLS, &cursor);
             else
                 x = put(x, table + value, &cursor);
         }
@@ -80,7 +89,7 @@ int64_t tactic_rans_encode(const int8_t *symbols, size_t channels, size_t plane,
 
 #define REFILL                                              \
     if (x < LOWER) {                                        \
-        if (RARE(words == end)) { fault = 1; break; }       \
+        if (RARE(words == end)) { fault = CUT; break; }     \
         x = x << 16 | words[0] | (uint32_t)words[1] << 8;   \
         words += 2;                                         \
     }
@@ -89,7 +98,7 @@ int64_t tactic_rans_encode(const int8_t *symbols, size_t channels, size_t plane,
  * is decoded is written. */
 void tactic_rans_decode(const uint8_t *words, size_t count, uint32_t state,
                         size_t channels, size_t plane,
-                        const uint8_t *slots, const uint32_t *ranges, const int16_t *escape,
+                        const uint8_t *slots, const range *ranges, const kind *kinds,
                         int8_t *symbols, outcome *result) {
     const uint8_t *first = words, *end = words + 2 * count;
     uint64_t done = 0;
@@ -97,23 +106,32 @@ void tactic_rans_decode(const uint8_t *words, size_t count, uint32_t state,
     int32_t fault = 0;
     for (size_t c = 0; c < channels && !fault; c++) {
         size_t i = plane;
-        if (escape[c] != CONSTANT) {
+        if (kinds[c].escape != CONSTANT) {
             const uint8_t *slot = slots + c * SCALE;
-            const uint32_t *range = ranges + c * 256;
+            const range *table = ranges + c * SYMBOLS;
             int8_t *row = symbols + c * plane;
-            const int32_t escaped = escape[c];
+            const uint32_t escape = (uint32_t)kinds[c].escape;
+            const int16_t likely = kinds[c].likely;
+            const range common = likely < 0 ? (range){0, 0} : table[likely];
             for (i = 0; i < plane; i++) {
                 REFILL
-                uint32_t low = x & (SCALE - 1), value = slot[low], packed = range[value];
-                x = (packed & 0xffff) * (x >> SCALE_BITS) + low - (packed >> 16);
-                if (RARE((int32_t)value == escaped)) {
+                uint32_t low = x & (SCALE - 1), value;
+                /* A guess that is mostly right spares two dependent loads. */
+                if (low - common.start < common.freq) {
+                    x = common.freq * (x >> SCALE_BITS) + (low - common.start);
+                    row[i] = (int8_t)(likely - 128);
+                    continue;
+                }
+                value = slot[low];
+                x = table[value].freq * (x >> SCALE_BITS) + (low - table[value].start);
+                if (RARE(value == escape)) {
                     REFILL
                     low = x & (SCALE - 1);
                     value = low / RAW_FREQ;
                     x = RAW_FREQ * (x >> SCALE_BITS) + low % RAW_FREQ;
-                    if ((int32_t)value != escaped && (range[value] & 0xffff)) { fault = 2; break; }
+                    if (value != escape && table[value].freq) { fault = NOT_CANONICAL; break; }
                 }
-                row[i] = (int8_t)(value - 128);
+                row[i] = (int8_t)((int32_t)value - 128);
             }
         }
         done += i;

@@ -18,11 +18,14 @@ from tactic_codec.tables import LOWEST, SCALE, SYMBOLS, Table, TableSet
 RECIPROCAL_BITS = 46
 LIMIT_SHIFT = 18
 CONSTANT = -2
-NO_ESCAPE = -1
+NONE = -1
+LIKELY = 3 * SCALE // 4
 
 ENCODE = np.dtype(
     [("reciprocal", "u8"), ("limit", "u4"), ("start", "u2"), ("complement", "u2")], align=True
 )
+RANGE = np.dtype([("freq", "u2"), ("start", "u2")])
+KIND = np.dtype([("escape", "i2"), ("likely", "i2")])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,19 +37,20 @@ class Prepared:
     encode : ENCODE array (C, 257)
         One entry a symbol, the escape last; ``limit`` 0 marks a symbol that is escaped.
     slots : uint8 (C, 2^14)
-        Index of the symbol that owns a slot; an escape owns slots of index ``escape[c]``.
-    ranges : uint32 (C, 256)
-        ``start << 16 | freq`` of each index.
-    escape : int16 (C,)
-        Index that stands for the escape, ``NO_ESCAPE``, or ``CONSTANT``.
+        Index of the symbol that owns a slot.
+    ranges : RANGE array (C, 256)
+        Frequency and first slot of each index.
+    kinds : KIND array (C,)
+        ``escape``: index that stands for the escape, ``NONE``, or ``CONSTANT``; ``likely``:
+        index of a symbol of frequency 3/4 or more, or ``NONE``.
     values : int8 (C,)
         The symbol of a constant channel, otherwise 0: what a lost symbol is shown as.
     """
 
     encode: NDArray[np.void]
     slots: NDArray[np.uint8]
-    ranges: NDArray[np.uint32]
-    escape: NDArray[np.int16]
+    ranges: NDArray[np.void]
+    kinds: NDArray[np.void]
     values: NDArray[np.int8]
 
 
@@ -57,8 +61,8 @@ def prepare(tables: TableSet) -> Prepared:
     prepared = Prepared(
         encode=np.zeros((count, SYMBOLS + 1), ENCODE),
         slots=np.zeros((count, SCALE), np.uint8),
-        ranges=np.zeros((count, SYMBOLS), np.uint32),
-        escape=np.full(count, CONSTANT, np.int16),
+        ranges=np.zeros((count, SYMBOLS), RANGE),
+        kinds=np.full(count, np.array((CONSTANT, NONE), KIND)),
         values=np.zeros(count, np.int8),
     )
     for channel, table in enumerate(tables.tables):
@@ -83,11 +87,13 @@ def _fill(prepared: Prepared, channel: int, table: Table) -> None:
     entry["complement"] = SCALE - freqs
     # An escape exists only where some symbol has no slots of its own: it takes that index.
     indices = np.arange(SYMBOLS + 1)
-    escape = int(np.argmin(freqs[:SYMBOLS])) if table.escape else NO_ESCAPE
+    escape = int(np.argmin(freqs[:SYMBOLS])) if table.escape else NONE
     indices[SYMBOLS] = max(escape, 0)
-    prepared.escape[channel] = escape
     prepared.slots[channel] = np.repeat(indices, freqs.astype(np.int64))
-    packed = (starts << np.uint64(16) | freqs).astype(np.uint32)
-    prepared.ranges[channel] = packed[:SYMBOLS]
+    ranges = prepared.ranges[channel]
+    ranges["freq"] = freqs[:SYMBOLS]
+    ranges["start"] = np.where(freqs > 0, starts, 0)[:SYMBOLS]
     if table.escape:
-        prepared.ranges[channel, escape] = packed[SYMBOLS]
+        ranges[escape] = (freqs[SYMBOLS], starts[SYMBOLS])
+    top = int(np.argmax(freqs[:SYMBOLS]))
+    prepared.kinds[channel] = (escape, top if freqs[top] >= LIKELY else NONE)

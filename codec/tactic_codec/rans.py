@@ -73,7 +73,7 @@ class Library:
             symbols.ctypes.data,
             *symbols.shape,
             prepared.encode.ctypes.data,
-            prepared.escape.ctypes.data,
+            prepared.kinds.ctypes.data,
             out.ctypes.data,
             out.size,
         )
@@ -92,7 +92,7 @@ class Library:
             *symbols.shape,
             prepared.slots.ctypes.data,
             prepared.ranges.ctypes.data,
-            prepared.escape.ctypes.data,
+            prepared.kinds.ctypes.data,
             symbols.ctypes.data,
             ctypes.addressof(result),
         )

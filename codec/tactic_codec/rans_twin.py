@@ -49,7 +49,7 @@ class Twin:
         words: list[int] = []
         state = LOWER
         for channel in reversed(range(len(symbols))):
-            if prepared.escape[channel] != CONSTANT:
+            if prepared.kinds["escape"][channel] != CONSTANT:
                 indices = symbols[channel].astype(np.int64) - LOWEST
                 state = _encode_row(state, indices[::-1].tolist(), prepared, channel, words)
         return state.to_bytes(STATE_BYTES, "little") + np.array(words[::-1], "<u2").tobytes()
@@ -60,7 +60,7 @@ class Twin:
         reader = _Reader(int.from_bytes(data[:STATE_BYTES], "little"), words)
         done = 0
         for channel, row in enumerate(symbols):
-            if prepared.escape[channel] == CONSTANT:
+            if prepared.kinds["escape"][channel] == CONSTANT:
                 done += len(row)
                 continue
             values = reader.row(prepared, channel, len(row))
@@ -110,12 +110,12 @@ class _Reader:
         self._words = words
 
     def row(self, prepared: Prepared, channel: int, count: int) -> list[int]:
-        """Indices of the next ``count`` symbols, fewer where ``fault`` is set."""
+        """Read the indices of the next ``count`` symbols, fewer where ``fault`` gets set."""
         slots = prepared.slots[channel].tobytes()
         ranges = prepared.ranges[channel]
-        freqs: list[int] = (ranges & 0xFFFF).tolist()
-        starts: list[int] = (ranges >> 16).tolist()
-        escape = int(prepared.escape[channel])
+        freqs: list[int] = ranges["freq"].tolist()
+        starts: list[int] = ranges["start"].tolist()
+        escape = int(prepared.kinds["escape"][channel])
         state, position, words = self.state, self.position, self._words
         row: list[int] = []
         for _ in range(count):

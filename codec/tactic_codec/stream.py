@@ -110,7 +110,7 @@ def decode(
 
 
 def _check_end(state: int, words_left: int) -> None:
-    """A complete stream ends where the encoder began."""
+    """Check that a complete stream ends where the encoder began."""
     if words_left:
         raise StreamError(f"stream has {words_left} words left over")
     if state != LOWER:
