@@ -1,0 +1,1 @@
+"""The gateway: stores packets, acknowledges them, decodes them, runs the task, serves results."""

@@ -1,0 +1,99 @@
+"""``gateway.toml`` as typed models; ``gateway.example.toml`` shows every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from tactic_codec import config
+from tactic_codec.config import LocalPath, Section
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+
+
+class Gateway(Section):
+    """``[gateway]``: which site this gateway serves."""
+
+    site: Name
+    health_interval_s: float = Field(default=60.0, ge=1.0, le=3600.0)
+
+
+class Bundles(Section):
+    """``[bundles]``: the bundles whose frames this gateway can decode."""
+
+    paths: Annotated[tuple[LocalPath, ...], Field(min_length=1)]
+
+
+class Tls(Section):
+    """``[mqtt.tls]``: present means that the connection is encrypted.
+
+    Without ``ca_file`` the certificate authorities of the system are trusted.
+    """
+
+    ca_file: LocalPath | None = None
+    cert_file: LocalPath | None = None
+    key_file: LocalPath | None = None
+
+
+class Mqtt(Section):
+    """``[mqtt]``: the broker."""
+
+    host: str = Field(default="localhost", min_length=1)
+    port: int = Field(default=1883, gt=0, lt=65536)
+    user: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    password_file: LocalPath | None = None
+    tls: Tls | None = None
+    root: str = Field(default="tactic/v1", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
+    keepalive_s: int = Field(default=30, ge=5, le=3600)
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Mqtt:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file exclude each other; remove one")
+        if self.user is None and (self.password or self.password_file):
+            raise ValueError("a password without a user; add user")
+        return self
+
+
+class StoreSection(Section):
+    """``[store]``: the database."""
+
+    path: LocalPath
+
+
+class Workers(Section):
+    """``[workers]``: how frames are decoded. A batch holds frames of one size."""
+
+    threads: int = Field(default=1, ge=1, le=64)
+    batch: int = Field(default=8, ge=1, le=256)
+    batch_wait_ms: float = Field(default=5.0, ge=0.0, le=1000.0)
+
+
+class Results(Section):
+    """``[results]``: what a result holds."""
+
+    top: int = Field(default=5, ge=1, le=100)
+
+
+class GatewayConfig(Section):
+    """The whole file."""
+
+    gateway: Gateway
+    bundles: Bundles
+    store: StoreSection
+    mqtt: Mqtt = Mqtt()
+    workers: Workers = Workers()
+    results: Results = Results()
+
+
+def load(path: Path) -> GatewayConfig:
+    """Read ``gateway.toml``; relative paths start at its folder.
+
+    Raises
+    ------
+    ConfigError
+        One line with file, line, key and remedy.
+    """
+    return config.load(path, GatewayConfig)

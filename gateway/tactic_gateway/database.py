@@ -1,0 +1,76 @@
+"""The SQLite file: opening, migrating, transactions.
+
+WAL mode with ``synchronous = FULL``: what is committed survives power loss.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from tactic_gateway.errors import StoreError
+
+
+class Database:
+    """One connection that all threads share.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be opened, is no database, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            _migrate(self._db, path)
+        except (sqlite3.Error, OSError) as fault:
+            raise StoreError(f"{path}: {fault}; check [store] path and its permissions") from fault
+
+    def close(self) -> None:
+        """Close the file; nothing can be read or written afterwards."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside is committed together, or, on an exception, not at all.
+
+        Raises
+        ------
+        StoreError
+            The database cannot be read or written, for example because the disk is full.
+        """
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except sqlite3.Error as fault:
+                raise StoreError(f"{self.path}: {fault}; check the disk") from fault
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    scripts = sorted(
+        (int(file.name[:3]), file.read_text(encoding="utf-8"))
+        for file in resources.files("tactic_gateway").joinpath("schema").iterdir()
+        if file.name.endswith(".sql")
+    )
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > scripts[-1][0]:
+        raise StoreError(f"{path}: schema {version} of a newer tactic; upgrade this program")
+    for number, script in scripts:
+        if number > version:
+            db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,55 @@
+"""ONNX Runtime: one network with one input and one output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tactic_codec.errors import BundleError
+
+from tactic_gateway.errors import DecodeError
+
+_ERRORS_ONLY = 3
+
+
+class Model:
+    """A network that several threads may run at once.
+
+    Raises
+    ------
+    BundleError
+        The file is not a network that ONNX Runtime can load.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as fault:  # ONNX Runtime has no common base for its errors
+            raise BundleError(f"{path}: {_first_line(fault)}; export the bundle again") from fault
+        self._path = path
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Output of the network for a batch.
+
+        Raises
+        ------
+        DecodeError
+            ``model``: ONNX Runtime refuses the input or fails.
+        """
+        try:
+            return np.asarray(self._session.run(None, {self._input: batch})[0])
+        except Exception as fault:
+            raise DecodeError("model", f"{self._path.name}: {_first_line(fault)}") from fault
+
+
+def _first_line(fault: Exception) -> str:
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__

@@ -1,0 +1,191 @@
+"""The gateway process: start, loop, drain, stop.
+
+Order of starting: bundles, store, workers, ingest, broker; so a packet is only ever taken when
+everything behind it works. Order of stopping: broker presence, ingest, workers, store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from tactic_codec import rans
+from tactic_codec.bundle import Bundle
+from tactic_codec.errors import BundleError, TacticError
+
+from tactic_gateway import config as configuration
+from tactic_gateway.config import GatewayConfig
+from tactic_gateway.errors import StoreError
+from tactic_gateway.ingest import Ingest
+from tactic_gateway.log import Log
+from tactic_gateway.metrics import Metrics
+from tactic_gateway.mqtt import Broker
+from tactic_gateway.pipeline import Pipeline
+from tactic_gateway.store import Store
+from tactic_gateway.topics import Topics
+from tactic_gateway.workers import Workers
+
+GOODBYE_S = 2.0
+_TICK_S = 0.5
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def main(config_path: Path) -> int:
+    """Run the gateway until SIGTERM or SIGINT.
+
+    Returns
+    -------
+    int
+        Exit code; ``docs/exit-codes.md`` lists them. What is wrong goes to standard error as
+        one line.
+    """
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        return Service(configuration.load(config_path), Log()).run(stop)
+    except TacticError as fault:
+        print(f"tactic gateway: {fault}", file=sys.stderr)
+        return fault.exit_code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Service:
+    """All parts of one gateway, put together.
+
+    Raises
+    ------
+    TacticError
+        Configuration, a bundle or the store is unusable.
+    """
+
+    def __init__(self, config: GatewayConfig, log: Log) -> None:
+        self._config = config
+        self._log = log
+        self._metrics = Metrics()
+        self._topics = Topics(config.mqtt.root, config.gateway.site)
+        self._greeted = threading.Event()
+        self._started_s = time.monotonic()
+        self._pipelines = _pipelines(config, log)
+        self._store = Store(config.store.path)
+        log.info("store_open", path=config.store.path, **self._store.requeue(self._pipelines))
+        self._workers = Workers(
+            self._store,
+            self._pipelines,
+            batch=config.workers.batch,
+            batch_wait_s=config.workers.batch_wait_ms / 1000,
+            topics=self._topics,
+            publish=self._send_result,
+            metrics=self._metrics,
+            log=log,
+        )
+        self._ingest = Ingest(
+            self._store,
+            self._topics,
+            publish=self._send_ack,
+            wake=self._workers.wake,
+            metrics=self._metrics,
+            log=log,
+        )
+        self._broker = Broker(
+            config.mqtt,
+            self._topics,
+            deliver=self._ingest.offer,
+            greet=self._greeted.set,
+            metrics=self._metrics,
+            log=log,
+            rng=random.SystemRandom(),
+        )
+
+    def run(self, stop: threading.Event) -> int:
+        """Work until ``stop`` is set; 0, or 1 if a thread ended by itself."""
+        threads = self._start_threads(stop)
+        self._broker.start()
+        self._log.info("gateway_ready", site=self._config.gateway.site)
+        next_health_s = time.monotonic()
+        while not stop.wait(_TICK_S) and all(thread.is_alive() for thread in threads):
+            self._broker.tend()
+            if self._greeted.is_set():
+                self._republish()
+            if time.monotonic() >= next_health_s:
+                self._report()
+                next_health_s = time.monotonic() + self._config.gateway.health_interval_s
+        failed = not stop.is_set()
+        stop.set()
+        self._drain(threads)
+        return int(failed)
+
+    def _start_threads(self, stop: threading.Event) -> list[threading.Thread]:
+        targets: list[Callable[[threading.Event], None]] = [self._ingest.run]
+        targets += [self._workers.run] * self._config.workers.threads
+        threads = [threading.Thread(target=self._guard, args=(t, stop)) for t in targets]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _guard(self, target: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        try:
+            target(stop)
+        except Exception as fault:  # a fault of the program: say so, and let it be restarted
+            self._log.error("thread_ended", error=f"{type(fault).__name__}: {fault}")
+
+    def _drain(self, threads: list[threading.Thread]) -> None:
+        self._log.info("gateway_stopping")
+        self._broker.stop(GOODBYE_S)
+        self._workers.wake()
+        for thread in threads:
+            thread.join()
+        self._store.close()
+        self._log.info("gateway_stopped", **self._metrics.snapshot())
+
+    def _report(self) -> None:
+        health = {
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "bundles": [f"{wire:04x}" for wire in self._pipelines],
+            "counters": self._metrics.snapshot(),
+        }
+        self._log.info("health", mqtt=self._broker.connected, **health)
+        self._broker.publish(self._topics.health, json.dumps(health), 0, True)
+
+    def _republish(self) -> None:
+        self._greeted.clear()
+        try:
+            self._workers.republish()
+        except StoreError as fault:
+            self._log.error("store_failed", error=str(fault))
+            self._greeted.set()
+
+    def _send_ack(self, topic: str, ack: bytes) -> None:
+        self._broker.publish(topic, ack, qos=0, retain=False)
+
+    def _send_result(self, topic: str, body: str, retain: bool) -> None:
+        self._broker.publish(topic, body, qos=1, retain=retain)
+
+
+def _pipelines(config: GatewayConfig, log: Log) -> dict[int, Pipeline]:
+    threads = max(1, (os.cpu_count() or 1) // config.workers.threads)
+    pipelines: dict[int, Pipeline] = {}
+    for path in config.bundles.paths:
+        bundle = Bundle.open(path)
+        wire = bundle.codec.wire_id
+        if wire in pipelines:
+            raise BundleError(f"{path}: bundle {wire:04x} is configured twice; remove one path")
+        pipelines[wire] = Pipeline(bundle, threads, config.results.top, time.time_ns)
+        log.info("bundle_open", path=path, name=bundle.manifest.name, id=bundle.codec.id)
+    log.info("entropy_coder", backend=rans.backend(), why=rans.why())
+    return pipelines
