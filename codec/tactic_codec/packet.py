@@ -46,9 +46,10 @@ class Packet:
         0 (lowest) … 3 (alarm).
     level, geometry : int
         0 … 7, indices into the bundle's levels and geometries. In a PART ``geometry`` carries
-        the part index 1 … 7.
+        the part index 1 … 7. ``level`` is 0: bundles of format 1 declare no other.
     layers : int
-        1 … 4, layers present counted from the base layer.
+        1 … 4, layers coded in the stream that the payload is a piece of; the same in every
+        packet of a frame. How many of them arrived, the decoder says.
     sealed : bool
         The payload is encrypted and authenticated (reserved in version 1: must be False).
     payload : bytes
@@ -91,6 +92,8 @@ def pack(packet: Packet) -> bytes:
         raise ValueError(f"layers out of range or sealed packet in {packet!r}")
     if HEADER_BYTES + len(packet.payload) > MAX_PACKET_BYTES:
         raise ValueError(f"payload of {len(packet.payload)} bytes exceeds {MAX_PACKET_BYTES}")
+    if packet.kind is Kind.PART and not _is_part(packet.seq, packet.pkt, packet.part):
+        raise ValueError(f"part index 0, or a part numbered before its frame, in {packet!r}")
     flags = VERSION << 6 | packet.kind << 3 | packet.sealed << 2 | packet.priority
     shape = packet.level << 5 | packet.geometry << 2 | (packet.layers - 1)
     try:
@@ -109,7 +112,8 @@ def unpack(data: bytes) -> Packet:
     Raises
     ------
     PacketError
-        With ``reason`` ``short``, ``long``, ``version``, ``check``, ``kind`` or ``sealed``.
+        With ``reason`` ``short``, ``long``, ``version``, ``check``, ``kind``, ``sealed`` or
+        ``part``, tested in this order.
     """
     if len(data) < HEADER_BYTES:
         raise PacketError("short", f"{len(data)} bytes, a header has {HEADER_BYTES}")
@@ -126,6 +130,8 @@ def unpack(data: bytes) -> Packet:
         raise PacketError("kind", f"kind {kind} is reserved")
     if flags & 4:
         raise PacketError("sealed", "encrypted packets are not enabled at this end")
+    if kind == Kind.PART and not _is_part(captured, pkt, shape >> 2 & 7):
+        raise PacketError("part", "part index 0, or a part numbered before its frame")
     return Packet(
         kind=Kind(kind),
         boot=boot,
@@ -138,3 +144,8 @@ def unpack(data: bytes) -> Packet:
         geometry=shape >> 2 & 7,
         layers=(shape & 3) + 1,
     )
+
+
+def _is_part(seq: int, pkt: int, part: int) -> bool:
+    """Whether a PART follows the frame that it completes."""
+    return part > 0 and seq < pkt
