@@ -1,0 +1,1 @@
+"""The delivery protocol as state machines without I/O: time and randomness are arguments."""

@@ -1,0 +1,1 @@
+"""The camera node: capture, encode, keep, send."""

@@ -1,0 +1,138 @@
+"""The node's configuration, `device.toml`. `device.example.toml` explains every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from tactic_codec.config import LocalPath, Section
+from tactic_codec.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9-][a-z0-9_-]{0,31}$")]
+
+
+class Node(Section):
+    """Who this node is; together they name its topics."""
+
+    site: Name
+    node: NodeName
+
+
+class BundleSettings(Section):
+    """The codec to run."""
+
+    path: LocalPath
+
+
+class Source(Section):
+    """Where pictures come from.
+
+    ``fps`` paces files and limits cameras (0: as fast as they come). ``limit`` ends the run after
+    so many frames (0: never). ``deadline_s`` is how long a camera may stay silent before the
+    node gives up on it. A source that ends waits ``drain_s`` for the last acknowledgements.
+    """
+
+    kind: Literal["folder", "video", "opencv", "picamera2"]
+    path: LocalPath | None = None
+    device: int | None = Field(default=None, ge=0)
+    url: str | None = None
+    fps: float = Field(default=0.0, ge=0.0, le=1000.0)
+    loop: bool = False
+    limit: int = Field(default=0, ge=0)
+    deadline_s: float = Field(default=10.0, gt=0.0)
+    drain_s: float = Field(default=60.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Self:
+        needs = {"folder": "path", "video": "path"}.get(self.kind)
+        if needs and self.path is None:
+            raise ValueError(f"kind {self.kind} needs {needs}")
+        if self.kind == "opencv" and (self.device is None) == (self.url is None):
+            raise ValueError("kind opencv needs either device or url")
+        return self
+
+
+class Encoder(Section):
+    """How the encoder runs. ``geometry`` is WIDTHxHEIGHT, one that the bundle declares."""
+
+    runtime: Literal["auto", "litert", "tflite", "onnxruntime"] = "auto"
+    geometry: Annotated[str, Field(pattern=r"^[0-9]+x[0-9]+$")] | None = None
+    threads: int = Field(default=1, ge=1, le=64)
+
+
+class Tls(Section):
+    """Certificates; ``ca`` alone checks the broker, ``cert`` and ``key`` identify the node."""
+
+    ca: LocalPath
+    cert: LocalPath | None = None
+    key: LocalPath | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together")
+        return self
+
+
+class Mqtt(Section):
+    """The broker."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65535)
+    user: str | None = None
+    password: SecretStr | None = None
+    password_file: LocalPath | None = None
+    keepalive_s: int = Field(default=30, ge=5, le=3600)
+    health_s: float = Field(default=30.0, ge=0.1)
+    tls: Tls | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password and self.password_file:
+            raise ValueError("give password or password_file, not both")
+        if (self.password or self.password_file) and not self.user:
+            raise ValueError("a password needs a user")
+        return self
+
+    def secret(self) -> str | None:
+        """Return the password, from wherever it is kept.
+
+        Raises
+        ------
+        ConfigError
+            The password file cannot be read.
+        """
+        if self.password_file is None:
+            return self.password.get_secret_value() if self.password else None
+        try:
+            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigError(
+                f"{self.password_file}: password file cannot be read; "
+                "correct mqtt.password_file or its permissions"
+            ) from fault
+
+
+class OutboxSettings(Section):
+    """Where frames wait for their acknowledgement.
+
+    ``durability``: ``frame`` syncs every frame to the medium, ``batch`` every 16 frames or every
+    second: a power cut then costs at most that much. A killed process costs nothing either way.
+    """
+
+    path: LocalPath = Path("outbox")
+    max_bytes: int = Field(default=64 << 20, ge=4 << 20)
+    durability: Literal["frame", "batch"] = "batch"
+
+
+class DeviceConfig(Section):
+    """The whole file."""
+
+    node: Node
+    bundle: BundleSettings
+    source: Source
+    encoder: Encoder = Encoder()
+    mqtt: Mqtt = Mqtt()
+    outbox: OutboxSettings = OutboxSettings()

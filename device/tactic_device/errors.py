@@ -1,0 +1,33 @@
+"""Errors of the device room; each branch has its own exit code."""
+
+from __future__ import annotations
+
+from tactic_codec.errors import TacticError
+
+
+class DeviceError(TacticError):
+    """Something a camera node cannot go on without."""
+
+
+class EncoderError(DeviceError):
+    """No runtime can run the bundle's encoder (exit code 4)."""
+
+    exit_code = 4
+
+
+class SourceError(DeviceError):
+    """The camera or folder is missing, or has stopped giving pictures (exit code 5)."""
+
+    exit_code = 5
+
+
+class BrokerError(DeviceError):
+    """The broker cannot be used as configured (exit code 6)."""
+
+    exit_code = 6
+
+
+class OutboxError(DeviceError):
+    """The outbox cannot be read, written or locked (exit code 8)."""
+
+    exit_code = 8
