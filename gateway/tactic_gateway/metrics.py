@@ -25,4 +25,4 @@ class Metrics:
     def snapshot(self) -> dict[str, int]:
         """Every counter that is not zero, in alphabetical order."""
         with self._lock:
-            return dict(sorted(self._counts.items()))
+            return {name: count for name, count in sorted(self._counts.items()) if count}

@@ -78,8 +78,9 @@ class Store:
         self._wires = frozenset(wires)
         with self._database.transaction() as db:
             db.execute(
-                "INSERT OR IGNORE INTO failures SELECT node, boot, seq, 'crash',"
+                "INSERT INTO failures SELECT node, boot, seq, 'crash',"
                 f" attempts || ' processes ended while decoding it' {_CRASHED}"
+                " ON CONFLICT DO NOTHING"
             )
             db.execute(
                 f"UPDATE packets SET status = {Status.FAILED} WHERE id IN (SELECT id {_CRASHED})"
@@ -122,13 +123,13 @@ class Store:
             status = Status.NEW if packet.bundle in self._wires else Status.WAITING
         row = (node, packet.boot, packet.pkt, packet.kind, packet.seq, packet.bundle)
         db.execute(
-            "INSERT OR IGNORE INTO packets"
+            "INSERT INTO packets"
             " (node, boot, pkt, kind, seq, bundle, received_ns, status, raw)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node, boot, pkt) DO NOTHING",
             (*row, arrival.received_ns, status, arrival.raw),
         )
         db.executemany(
-            "INSERT OR IGNORE INTO drops VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO drops VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [(node, packet.boot, drop.first, drop.count, drop.reason) for drop in arrival.drops],
         )
 
@@ -189,7 +190,7 @@ class Store:
                 db.execute("UPDATE packets SET status = ? WHERE id = ?", (status, outcome.job.id))
                 if outcome.failure:
                     row = (key.node, key.boot, key.seq, *outcome.failure)
-                    db.execute("INSERT OR IGNORE INTO failures VALUES (?, ?, ?, ?, ?)", row)
+                    db.execute("INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
                 fresh += [(r, _is_latest(db, r)) for r in outcome.results if _is_new(db, r)]
         return fresh
 
@@ -217,7 +218,7 @@ def _job(db: sqlite3.Connection, row: tuple[int, str, int, int, int, int, int, b
 def _is_new(db: sqlite3.Connection, result: Result) -> bool:
     key = result.key
     row = (key.node, key.boot, key.seq, result.head, result.task, result.to_json())
-    done = db.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?)", row)
+    done = db.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
     return done.rowcount > 0
 
 

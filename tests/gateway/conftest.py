@@ -1,0 +1,179 @@
+"""A tiny bundle and everything around a gateway except the broker."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tactic_codec import stream
+from tactic_codec.bundle import Bundle, file_entry, write_manifest
+from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
+from tactic_codec.packet import Kind, Packet, pack
+from tactic_codec.tables import Table, TableSet
+from tactic_gateway.log import Log
+from tactic_gateway.reader import Message
+from tactic_gateway.store import Store
+
+STRIDE, CHANNELS, LAYERS = 4, 4, (2, 2)
+SIZES = ((16, 16), (8, 24))
+LABELS = ("dark", "middle", "bright")
+
+MakePacket = Callable[..., bytes]
+
+
+def write_decoder(path: Path) -> None:
+    """Mean of the channels + 128, each latent drawn as a square."""
+    onnx = pytest.importorskip("onnx", reason="onnx makes the networks of the tiny bundle")
+    helper, kind = onnx.helper, onnx.TensorProto
+    scales = helper.make_tensor("scales", kind.FLOAT, [4], [1.0, 1.0, STRIDE, STRIDE])
+    middle = helper.make_tensor("middle", kind.FLOAT, [1], [128.0])
+    low = helper.make_tensor("low", kind.FLOAT, [], [0.0])
+    high = helper.make_tensor("high", kind.FLOAT, [], [255.0])
+    nodes = [
+        helper.make_node("Cast", ["latent"], ["float"], to=kind.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Resize", ["mean", "", "scales"], ["large"], mode="nearest"),
+        helper.make_node("Add", ["large", "middle"], ["shifted"]),
+        helper.make_node("Clip", ["shifted", "low", "high"], ["clipped"]),
+        helper.make_node("Concat", ["clipped"] * 3, ["rgb"], axis=1),
+        helper.make_node("Transpose", ["rgb"], ["nhwc"], perm=[0, 2, 3, 1]),
+        helper.make_node("Cast", ["nhwc"], ["picture"], to=kind.UINT8),
+    ]
+    latent = helper.make_tensor_value_info("latent", kind.INT8, ["n", CHANNELS, "h", "w"])
+    picture = helper.make_tensor_value_info("picture", kind.UINT8, ["n", "y", "x", 3])
+    graph = helper.make_graph(nodes, "decoder", [latent], [picture], [scales, middle, low, high])
+    save(onnx, graph, path)
+
+
+def write_head(path: Path) -> None:
+    """Three classes by mean brightness."""
+    onnx = pytest.importorskip("onnx", reason="onnx makes the networks of the tiny bundle")
+    helper, kind = onnx.helper, onnx.TensorProto
+    weight = helper.make_tensor("weight", kind.FLOAT, [1, 3], [-0.2, 0.0, 0.2])
+    bias = helper.make_tensor("bias", kind.FLOAT, [3], [25.6 - 2, 0.0, -25.6 - 2])
+    nodes = [
+        helper.make_node("Cast", ["picture"], ["float"], to=kind.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "axis"], ["column"]),
+        helper.make_node("Gemm", ["column", "weight", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
+    ]
+    axis = helper.make_tensor("axis", kind.INT64, [1], [1])
+    picture = helper.make_tensor_value_info("picture", kind.UINT8, ["n", "h", "w", 3])
+    scores = helper.make_tensor_value_info("scores", kind.FLOAT, ["n", 3])
+    graph = helper.make_graph(nodes, "head", [picture], [scores], [weight, bias, axis])
+    save(onnx, graph, path)
+
+
+def save(onnx: Any, graph: Any, path: Path) -> None:
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+
+
+def write_bundle(root: Path, arch: str = "tiny", labels: tuple[str, ...] = LABELS) -> Path:
+    """A bundle whose id follows from ``arch``."""
+    for folder in ("device", "gateway", "probe"):
+        (root / folder).mkdir(parents=True)
+    write_decoder(root / "gateway/decoder.onnx")
+    write_head(root / "gateway/head.onnx")
+    (root / "gateway/labels.txt").write_text("\n".join(labels) + "\n")
+    (root / "device/encoder.onnx").write_bytes(b"not used here")
+    (root / "device/encoder.tflite").write_bytes(b"not used here")
+    table = Table.from_counts(np.ones(41), lo=-20)
+    (root / "device/tables.bin").write_bytes(TableSet((table,) * CHANNELS).to_bytes())
+    np.save(root / "probe/frames.npy", np.zeros((1, *SIZES[0], 3), np.uint8))
+    np.save(root / "probe/latents.npy", np.zeros((1, CHANNELS, 4, 4), np.int8))
+    codec = Codec(
+        arch=arch,
+        stride=STRIDE,
+        channels=CHANNELS,
+        layers=LAYERS,
+        geometries=tuple(Geometry(height=h, width=w) for h, w in SIZES),
+        encoder_onnx=file_entry(root, "device/encoder.onnx"),
+        encoder_tflite=file_entry(root, "device/encoder.tflite"),
+        tables=file_entry(root, "device/tables.bin"),
+        decoder=file_entry(root, "gateway/decoder.onnx"),
+    )
+    head = Head(
+        name="brightness",
+        task="classification",
+        model=file_entry(root, "gateway/head.onnx"),
+        labels=file_entry(root, "gateway/labels.txt"),
+    )
+    frames, latents = (file_entry(root, f"probe/{name}.npy") for name in ("frames", "latents"))
+    probe = Probe(frames=frames, latents=latents)
+    write_manifest(
+        root,
+        Manifest(
+            format=1, name="tiny", created="2026-01-01", codec=codec, heads=(head,), probe=probe
+        ),
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(write_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """Writes further bundles, for example one whose labels do not fit."""
+    return lambda arch, labels=LABELS: write_bundle(tmp_path / arch, arch, labels)
+
+
+def flat(value: int, geometry: int = 0) -> NDArray[np.int8]:
+    height, width = SIZES[geometry]
+    return np.full((CHANNELS, height // STRIDE, width // STRIDE), value, np.int8)
+
+
+@pytest.fixture
+def make_frame(bundle: Bundle) -> MakePacket:
+    """Bytes of a frame whose latents all have one value."""
+
+    def make(
+        pkt: int, value: int = 0, geometry: int = 0, payload: bytes | None = None, **fields: Any
+    ) -> bytes:
+        coded = stream.encode(flat(value, geometry), bundle.tables, LAYERS, len(LAYERS))
+        values = {"boot": 7, "bundle": bundle.codec.wire_id, "layers": len(LAYERS), **fields}
+        chosen = coded if payload is None else payload
+        return pack(Packet(kind=Kind.FRAME, pkt=pkt, payload=chosen, geometry=geometry, **values))
+
+    return make
+
+
+@pytest.fixture
+def message() -> Callable[..., Message]:
+    def make(payload: bytes, node: str = "cam1", kind: str = "f", at: int = 1_000) -> Message:
+        return Message(f"tactic/v1/lab/{node}/{kind}", payload, at)
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path: Path, bundle: Bundle) -> Iterator[Store]:
+    opened = Store(tmp_path / "gateway.db")
+    opened.requeue([bundle.codec.wire_id])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def log(lines: io.StringIO) -> Log:
+    return Log(lines)
+
+
+@pytest.fixture
+def events(lines: io.StringIO) -> Callable[[], list[dict[str, Any]]]:
+    return lambda: [json.loads(line) for line in lines.getvalue().splitlines()]

@@ -1,0 +1,216 @@
+"""The store: migrations, what is kept, what is taken up again, what counts as latest."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tactic_codec.drop import DropRecord, Reason
+from tactic_codec.packet import Kind, Packet, pack, unpack
+from tactic_codec.types import FrameKey
+from tactic_gateway.errors import StoreError
+from tactic_gateway.records import Arrival, Birth, Job, Outcome
+from tactic_gateway.store import MAX_ATTEMPTS, Store
+from tactic_gateway.task import ClassScore, Result
+
+WIRE = 0xABCD
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "gateway.db"
+
+
+def opened(path: Path, *wires: int) -> Store:
+    store = Store(path)
+    store.requeue(wires or (WIRE,))
+    return store
+
+
+def arrival(pkt: int, boot: int = 1, node: str = "cam", bundle: int = WIRE) -> Arrival:
+    packet = Packet(kind=Kind.FRAME, boot=boot, pkt=pkt, bundle=bundle, payload=b"x")
+    return Arrival(node, packet, pack(packet), received_ns=pkt)
+
+
+def part(pkt: int, seq: int, index: int) -> Arrival:
+    fields = {"captured": seq, "geometry": index, "bundle": WIRE}
+    packet = Packet(kind=Kind.PART, boot=1, pkt=pkt, payload=b"y", **fields)
+    return Arrival("cam", packet, pack(packet), received_ns=pkt)
+
+
+def result(job: Job) -> Result:
+    classes = (ClassScore("cat", 0, 1.0),)
+    return Result(job.key, "classification", "head", None, 21, 1.0, classes)
+
+
+def finish(store: Store, *jobs: Job) -> list[bool]:
+    return [latest for _, latest in store.finish([Outcome(job, (result(job),)) for job in jobs])]
+
+
+def test_fresh_file_has_the_newest_schema(path: Path) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    db.close()
+
+
+def test_file_of_a_newer_version_is_refused(path: Path) -> None:
+    Store(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="newer tactic; upgrade") as caught:
+        Store(path)
+    assert caught.value.exit_code == 8
+
+
+def test_no_database(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreError, match=r"check \[store\] path"):
+        Store(path)
+
+
+def test_a_failed_transaction_leaves_nothing_and_the_store_usable(path: Path) -> None:
+    store = opened(path)
+    broken = Arrival("cam", unpack(arrival(1).raw), raw=None, received_ns=0)  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        store.commit([arrival(0), broken])
+    assert store.settled("cam", 1) == []
+    store.commit([arrival(0)])
+    assert store.settled("cam", 1) == [(0, 1)]
+    store.close()
+
+
+def test_settled_numbers_come_as_ranges(path: Path) -> None:
+    store = opened(path)
+    dropped = (DropRecord(Reason.FULL, 3, 2),)
+    store.commit([arrival(n) for n in (0, 1, 2, 6, 7, 9)])
+    drop = Packet(kind=Kind.DROP, boot=1, pkt=10)
+    store.commit([Arrival("cam", drop, pack(drop), 0, dropped)])
+    store.commit([arrival(100, boot=2)])
+    assert store.settled("cam", 1) == [(0, 3), (3, 2), (6, 2), (9, 2)]
+    assert store.settled("cam", 2) == [(100, 1)]
+    assert store.settled("other", 1) == []
+    assert store.dropped() == {Reason.FULL: 2}
+    store.close()
+
+
+def test_newest_frames_are_claimed_first(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(n) for n in range(5)])
+    assert [job.key.seq for job in store.claim(3)] == [2, 3, 4]
+    assert [job.key.seq for job in store.claim(3)] == [0, 1]
+    assert store.claim(3) == []
+    store.close()
+
+
+def test_restart_takes_up_what_was_not_finished(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(n) for n in range(4)])
+    finish(store, *store.claim(1))
+    store.claim(1)
+    store.close()
+    store = Store(path)
+    assert store.requeue([WIRE]) == {"new": 3, "waiting": 0}
+    assert [job.key.seq for job in store.claim(9)] == [0, 1]
+    assert [job.key.seq for job in store.claim(9)] == [2]
+    store.close()
+
+
+def test_a_frame_that_ends_processes_fails_at_last_and_alone(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(0), arrival(1)])
+    finish(store, *store.claim(1))
+    for attempt in range(MAX_ATTEMPTS):
+        assert [job.key.seq for job in store.claim(9)] == [0], attempt
+        store.close()
+        store = opened(path)
+    assert store.claim(9) == []
+    store.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT seq, reason FROM failures").fetchall() == [(0, "crash")]
+    db.close()
+
+
+def test_frames_of_an_unknown_bundle_wait_for_it(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(0, bundle=0x1111), arrival(1)])
+    assert [job.key.seq for job in store.claim(9)] == [1]
+    store.close()
+    store = Store(path)
+    assert store.requeue([0x1111]) == {"new": 1, "waiting": 1}
+    assert [job.key.seq for job in store.claim(9)] == [0]
+    store.close()
+
+
+def test_a_job_brings_the_parts_of_its_frame(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(0), arrival(1), part(2, seq=0, index=1)])
+    jobs = {job.key.seq: job for job in store.claim(9)}
+    assert [unpack(raw).part for raw in jobs[0].raws] == [0, 1]
+    assert len(jobs[1].raws) == 1
+    finish(store, *jobs.values())
+    assert store.job(FrameKey("cam", 1, 0)) == jobs[0]
+    assert store.job(FrameKey("cam", 1, 2)) is None
+    store.close()
+
+
+def test_a_result_is_stored_once(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(0)])
+    (job,) = store.claim(1)
+    assert finish(store, job) == [True]
+    assert finish(store, job) == []
+    store.close()
+
+
+def test_latest_never_goes_backwards(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(n) for n in range(4)])
+    jobs = store.claim(9)
+    assert finish(store, jobs[2]) == [True]
+    assert finish(store, jobs[1]) == [False]
+    assert finish(store, jobs[3], jobs[0]) == [True, False]
+    assert [(node, task) for node, task, _ in store.latest()] == [("cam", "classification")]
+    assert '"seq":3' in store.latest()[0][2]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("current", "expected"),
+    [(None, [True, True, False]), (5, [True, True, False]), (3, [True, False, True])],
+)
+def test_the_announced_boot_outranks_a_greater_number(
+    path: Path, current: int | None, expected: list[bool]
+) -> None:
+    store = opened(path)
+    if current is not None:
+        births = [Birth("cam", boot, None, "{}") for boot in (3, 5) if boot != current]
+        store.commit([], births)
+        store.commit([], [Birth("cam", current, None, "{}")])
+    store.commit([arrival(0, boot=3), arrival(0, boot=5), arrival(1, boot=3)])
+    jobs = store.claim(9)
+    assert [finish(store, job)[0] for job in jobs] == expected
+    store.close()
+
+
+def test_rejects_add_up(path: Path) -> None:
+    store = opened(path)
+    store.commit([], rejects={"check": 2})
+    store.commit([], rejects={"check": 1, "short": 1})
+    store.close()
+    with sqlite3.connect(path) as db:
+        assert dict(db.execute("SELECT * FROM rejects")) == {"check": 3, "short": 1}
+    db.close()
+
+
+def test_capture_time_needs_the_birth(path: Path) -> None:
+    store = opened(path)
+    store.commit([arrival(0)], [Birth("cam", 1, 1_000, "{}")])
+    assert store.claim(1)[0].booted_unix_ns == 1_000
+    store.close()
+
+
