@@ -7,6 +7,7 @@ nothing until they occur. Normative text: ``docs/wire-format.md``, "Tables".
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from dataclasses import dataclass, field
 
@@ -82,7 +83,7 @@ class Table:
     def from_counts(cls, counts: NDArray[np.floating], lo: int) -> Table:
         """Fit a table to how often each symbol from ``lo`` upwards occurs.
 
-        Uses only +, -, x, / and comparisons on float64: the same counts give the same table on
+        Uses only exact sums, x, / and comparisons on float64: the same counts give the same table on
         every machine. A channel in which at most one symbol occurs becomes constant.
 
         Parameters
@@ -103,9 +104,10 @@ class Table:
         used = np.flatnonzero(weights)
         if len(used) <= 1:
             return cls(lo + int(used[0]) if len(used) else 0, (SCALE,), 0)
-        share = weights * (SCALE / weights.sum())
+        weights = weights / weights.max()
+        share = weights * (SCALE / math.fsum(weights))
         direct = share >= _DIRECT_UNITS
-        escaped = [] if direct.sum() == SYMBOLS else [share[~direct].sum()]
+        escaped = [] if direct.sum() == SYMBOLS else [math.fsum(share[~direct])]
         units = _apportion(np.concatenate([share[direct], escaped]))
         freqs = np.zeros(len(share), np.int64)
         freqs[direct] = units[: direct.sum()]
