@@ -1,0 +1,166 @@
+from random import Random
+
+import pytest
+from tactic_codec.packet import Kind
+from tactic_delivery.ack import Ack
+from tactic_delivery.entry import Entry, PacketKey
+from tactic_delivery.errors import AckError
+from tactic_delivery.ranges import Range
+from tactic_delivery.sender import Limits, Sender
+
+S = 1_000_000_000
+BOOT = 0x2000
+
+
+def entry(pkt: int, boot: int = BOOT, priority: int = 1, size_bytes: int = 100) -> Entry:
+    return Entry(PacketKey(boot, pkt), Kind.FRAME, priority, size_bytes)
+
+
+def make(count: int = 0, limits: Limits | None = None) -> Sender:
+    sender = Sender(BOOT, Random(1), limits)
+    sender.on_connection(True)
+    sender.on_gateway(True)
+    for pkt in range(count):
+        sender.add(entry(pkt))
+    return sender
+
+
+def sent(sender: Sender, now_ns: int) -> list[int]:
+    return [key.pkt for key in sender.poll(now_ns).send]
+
+
+def test_nothing_is_sent_while_the_gateway_is_away() -> None:
+    sender = Sender(BOOT, Random(1))
+    sender.add(entry(0))
+    assert sender.poll(0).send == ()
+    sender.on_connection(True)
+    assert sender.poll(0) == sender.poll(100 * S)
+    sender.on_gateway(True)
+    assert sent(sender, 0) == [0]
+    sender.on_gateway(False)
+    assert sender.poll(1000 * S).send == ()
+    assert sender.poll(1000 * S).wake_ns is None
+
+
+def test_first_credit_then_the_gateways_window_limit_what_is_on_its_way() -> None:
+    sender = make(100)
+    assert len(sent(sender, 0)) == Limits().first_credit
+    sender.on_ack(Ack(BOOT, 8, 20), S)
+    assert sent(sender, S) == list(range(8, 28))
+    sender.on_ack(Ack(BOOT, 28, 1000), S)
+    assert len(sent(sender, S)) == Limits().window_packets
+
+
+def test_the_window_in_bytes_never_stops_a_single_large_packet() -> None:
+    sender = make(limits=Limits(window_bytes=250))
+    sender.add(entry(0, size_bytes=900))
+    for pkt in range(1, 4):
+        sender.add(entry(pkt))
+    assert sent(sender, 0) == [0]
+    sender.on_ack(Ack(BOOT, 1, 8), 1)
+    assert sent(sender, 1) == [1, 2]
+
+
+def test_order_is_class_then_live_then_age() -> None:
+    sender = Sender(BOOT, Random(1), Limits(first_credit=1))
+    sender.add(entry(5, boot=BOOT - 0x1000))
+    sender.add(entry(0))
+    sender.on_connection(True)
+    sender.on_gateway(True)
+    sender.add(entry(1))
+    sender.add(entry(2, priority=3))
+    order = []
+    for _ in range(4):
+        (key,) = sender.poll(0).send
+        order.append(key)
+        sender.on_ack(Ack(key.boot, 0, 1, (Range(key.pkt, 1),) if key.pkt else ()), 0)
+        if key.pkt == 0:
+            sender.on_ack(Ack(key.boot, 1, 1), 0)
+    assert order == [(BOOT, 2), (BOOT, 1), (BOOT - 0x1000, 5), (BOOT, 0)]
+    assert len(sender) == 0
+
+
+def test_unacknowledged_packets_are_sent_again_later_and_later() -> None:
+    sender = make(1)
+    now_ns, waits = 0, []
+    assert sent(sender, 0) == [0]
+    for _ in range(12):
+        wake_ns = sender.poll(now_ns).wake_ns
+        assert wake_ns is not None
+        waits.append(wake_ns - now_ns)
+        now_ns = wake_ns
+        assert sent(sender, now_ns) == [0]
+    assert 3 * S <= waits[0] <= 3.75 * S
+    assert waits[4] > 4 * waits[0]
+    assert max(waits) <= 150 * S
+    assert sender.sent_again == 12
+
+
+def test_time_outs_follow_the_round_trips() -> None:
+    sender = make(50, Limits(first_credit=1))
+    now_ns = 0
+    for pkt in range(50):
+        sent(sender, now_ns)
+        now_ns += S // 50
+        sender.on_ack(Ack(BOOT, pkt + 1, 1), now_ns)
+    sender.add(entry(50))
+    sent(sender, now_ns)
+    wake_ns = sender.poll(now_ns).wake_ns
+    assert wake_ns is not None
+    assert wake_ns - now_ns < S
+
+
+def test_a_closed_window_is_probed_with_one_packet() -> None:
+    sender = make(20)
+    sent(sender, 0)
+    sender.on_ack(Ack(BOOT, 8, 0), 0)
+    poll = sender.poll(0)
+    assert poll.send == ()
+    assert poll.wake_ns == Limits().probe_ns
+    assert sent(sender, Limits().probe_ns) == [8]
+
+
+def test_a_lost_connection_makes_everything_wait_again() -> None:
+    sender = make(3)
+    assert sent(sender, 0) == [0, 1, 2]
+    sender.on_connection(False)
+    sender.on_connection(True)
+    assert sender.poll(0).send == ()
+    sender.on_gateway(True)
+    assert sent(sender, 1) == [0, 1, 2]
+    assert sender.sent_again == 3
+
+
+def test_acks_name_each_settled_packet_once() -> None:
+    sender = make(10)
+    sent(sender, 0)
+    assert sender.on_ack(Ack(BOOT, 2, 8, (Range(4, 2), Range(7, 1))), 1) == [(0, 2), (4, 2), (7, 1)]
+    assert sender.on_ack(Ack(BOOT, 2, 8, (Range(4, 2), Range(7, 1))), 1) == []
+    assert sender.on_ack(Ack(BOOT, 6, 8), 1) == [(2, 2)]
+    assert sender.on_ack(Ack(BOOT, 3, 8), 1) == []
+    assert len(sender) == 3
+
+
+def test_an_ack_for_packets_that_do_not_exist_is_refused() -> None:
+    sender = make(3)
+    with pytest.raises(AckError, match="future"):
+        sender.on_ack(Ack(BOOT, 4, 8), 1)
+    with pytest.raises(AckError, match="future"):
+        sender.on_ack(Ack(BOOT, 0, 8, (Range(0xFFFF_FFF0, 1),)), 1)
+    assert sender.on_ack(Ack(77, 0xFFFF_FFFF, 8), 1) == []
+    assert len(sender) == 3
+
+
+def test_what_is_given_up_is_not_sent() -> None:
+    sender = make(4)
+    sender.forget([PacketKey(BOOT, 0), PacketKey(BOOT, 2), PacketKey(1, 1)])
+    assert sent(sender, 0) == [1, 3]
+
+
+def test_memory_stays_bounded_when_backlog_is_evicted_for_ever() -> None:
+    sender = Sender(BOOT, Random(1))
+    for pkt in range(5000):
+        sender.add(entry(pkt))
+        sender.forget([PacketKey(BOOT, pkt - 10)])
+    assert len(sender) == 10
+    assert len(sender._ready) < 200
