@@ -83,8 +83,9 @@ class Table:
     def from_counts(cls, counts: NDArray[np.floating], lo: int) -> Table:
         """Fit a table to how often each symbol from ``lo`` upwards occurs.
 
-        Uses only exact sums, x, / and comparisons on float64: the same counts give the same table on
-        every machine. A channel in which at most one symbol occurs becomes constant.
+        Uses only exact sums, x, / and comparisons on float64, so that the same counts give the
+        same table on every machine. A channel in which at most one symbol occurs becomes
+        constant.
 
         Parameters
         ----------

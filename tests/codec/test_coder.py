@@ -27,7 +27,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def random_table(rng: np.random.Generator) -> Table:
     """Any shape of table: constant, flat, steep, with holes, with a large or small escape."""
-    size = int(rng.choice([1, 2, 3, 17, 255, 256, rng.integers(1, 257)]))
+    size = int(rng.choice(np.array([1, 2, 3, 17, 255, 256, rng.integers(1, 257)])))
     lo = int(rng.integers(-128, 129 - size))
     if size == 1 and rng.random() < 0.5:
         return Table(lo, (SCALE,), 0)

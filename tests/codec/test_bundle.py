@@ -1,0 +1,237 @@
+"""Bundles: one that opens, and every way in which one must not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tactic_codec.bundle import MAX_MANIFEST_BYTES, Bundle, file_entry, write_manifest
+from tactic_codec.errors import BundleError, PacketError
+from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
+from tactic_codec.packet import Kind, Packet
+from tactic_codec.tables import SCALE, Table, TableSet
+
+CHANNELS = 3
+Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_bundle(tmp_path / "bundle")
+
+
+def make_bundle(root: Path) -> Path:
+    """A bundle of the right form; its networks are not networks."""
+    for folder in ("device", "gateway", "probe"):
+        (root / folder).mkdir(parents=True)
+    table = Table(-1, (1000, SCALE - 2001, 1000), 1)
+    (root / "device/tables.bin").write_bytes(TableSet((table,) * CHANNELS).to_bytes())
+    for name in ("device/encoder.onnx", "device/encoder.tflite", "gateway/decoder.onnx"):
+        (root / name).write_bytes(name.encode())
+    (root / "gateway/head.onnx").write_bytes(b"head")
+    (root / "gateway/labels.txt").write_text("cat\ndog\n")
+    (root / "LICENSE-WEIGHTS.txt").write_text("licence\n")
+    np.save(root / "probe/frames.npy", np.zeros((2, 16, 24, 3), np.uint8))
+    np.save(root / "probe/latents.npy", np.zeros((2, CHANNELS, 2, 3), np.int8))
+    write_manifest(root, manifest(root))
+    return root
+
+
+def manifest(root: Path) -> Manifest:
+    codec = Codec(
+        arch="test",
+        stride=8,
+        channels=CHANNELS,
+        layers=(1, 2),
+        geometries=(Geometry(height=16, width=24), Geometry(height=160, width=160)),
+        encoder_onnx=file_entry(root, "device/encoder.onnx"),
+        encoder_tflite=file_entry(root, "device/encoder.tflite"),
+        tables=file_entry(root, "device/tables.bin"),
+        decoder=file_entry(root, "gateway/decoder.onnx"),
+    )
+    head = Head(
+        name="animals",
+        task="classification",
+        model=file_entry(root, "gateway/head.onnx"),
+        labels=file_entry(root, "gateway/labels.txt"),
+    )
+    return Manifest(
+        format=1,
+        name="test",
+        created="2026-01-01T00:00:00Z",
+        codec=codec,
+        heads=(head,),
+        probe=Probe(
+            frames=file_entry(root, "probe/frames.npy"),
+            latents=file_entry(root, "probe/latents.npy"),
+        ),
+        documents=(file_entry(root, "LICENSE-WEIGHTS.txt"),),
+    )
+
+
+def test_open(root: Path) -> None:
+    bundle = Bundle.open(str(root))
+    assert bundle.manifest == manifest(root)
+    assert bundle.codec.id == Bundle.open(root).codec.id
+    assert bundle.codec.wire_id == int(bundle.codec.id[:4], 16)
+    assert len(bundle.tables) == CHANNELS
+    assert bundle.file(bundle.manifest.heads[0].labels).read_text() == "cat\ndog\n"
+    frames, latents = bundle.probe()
+    assert (frames.shape, latents.shape) == ((2, 16, 24, 3), (2, CHANNELS, 2, 3))
+
+
+def test_a_new_head_does_not_change_the_codec(root: Path) -> None:
+    before = Bundle.open(root).codec.id
+    (root / "gateway/head.onnx").write_bytes(b"retrained")
+    write_manifest(root, manifest(root))
+    assert Bundle.open(root).codec.id == before
+
+
+def test_files_that_are_not_declared_are_left_alone(root: Path) -> None:
+    (root / "notes.txt").write_text("mine")
+    Bundle.open(root)
+
+
+def edit(change: Callable[[dict[str, Any]], object]) -> Change:
+    """A change to the manifest's JSON."""
+
+    def apply(root: Path) -> None:
+        path = root / "manifest.json"
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return apply
+
+
+def replace_by_link(root: Path) -> None:
+    shutil.move(root / "device/tables.bin", root.parent / "tables.bin")
+    (root / "device/tables.bin").symlink_to(root.parent / "tables.bin")
+
+
+def replace_by_pipe(root: Path) -> None:
+    (root / "gateway/labels.txt").unlink()
+    os.mkfifo(root / "gateway/labels.txt")
+
+
+def other_tables(data: bytes) -> Change:
+    """A table file whose digest is right and whose content is not."""
+
+    def apply(root: Path) -> None:
+        (root / "device/tables.bin").write_bytes(data)
+        write_manifest(root, manifest(root))
+
+    return apply
+
+
+ONE_TABLE = TableSet((Table(0, (SCALE,), 0),)).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        (shutil.rmtree, "manifest.json"),
+        (lambda r: (r / "manifest.json").unlink(), "manifest.json"),
+        (lambda r: (r / "manifest.json").write_text("{"), "manifest.json"),
+        (lambda r: (r / "manifest.json").write_bytes(b"\xff\xfe"), "manifest.json"),
+        (lambda r: (r / "manifest.json").write_bytes(b" " * (MAX_MANIFEST_BYTES + 1)), "larger"),
+        (edit(lambda m: m.update(format=2)), "format"),
+        (edit(lambda m: m.update(extra=1)), "extra"),
+        (edit(lambda m: m.pop("heads")), "heads"),
+        (edit(lambda m: m["codec"].update(layers=[1, 1])), "codec"),
+        (edit(lambda m: m["codec"].update(layers=[0, 3])), "codec.layers"),
+        (edit(lambda m: m["codec"].update(stride=7)), "codec"),
+        (edit(lambda m: m["codec"].update(channels=4)), "codec"),
+        (edit(lambda m: m["codec"]["geometries"].clear()), "codec.geometries"),
+        (edit(lambda m: m["heads"].append(m["heads"][0])), "twice"),
+        (edit(lambda m: m["codec"]["tables"].update(path="../tables.bin")), "codec.tables.path"),
+        (edit(lambda m: m["codec"]["tables"].update(path="/etc/passwd")), "codec.tables.path"),
+        (edit(lambda m: m["codec"]["tables"].update(path="device\\t.bin")), "codec.tables.path"),
+        (edit(lambda m: m["codec"]["tables"].update(path="device//t.bin")), "codec.tables.path"),
+        (edit(lambda m: m["codec"]["tables"].update(path="a.bin\n")), "codec.tables.path"),
+        (edit(lambda m: m["codec"]["tables"].update(sha256="0" * 64)), "device/tables.bin"),
+        (edit(lambda m: m["codec"]["tables"].update(sha256="x")), "codec.tables.sha256"),
+        (edit(lambda m: m["documents"][0].update(size_bytes=1)), "LICENSE-WEIGHTS.txt"),
+        (lambda r: (r / "device/encoder.tflite").unlink(), "device/encoder.tflite"),
+        (lambda r: (r / "device/encoder.tflite").write_bytes(b"x"), "device/encoder.tflite"),
+        (lambda r: (r / "gateway/head.onnx").write_bytes(b"haed"), "gateway/head.onnx"),
+        (replace_by_link, "device/tables.bin"),
+        (replace_by_pipe, "gateway/labels.txt"),
+        (other_tables(b"no tables"), "device/tables.bin"),
+        (other_tables(ONE_TABLE), "1 tables for 3 channels"),
+    ],
+)
+def test_anything_wrong_is_refused_in_one_line(root: Path, change: Change, file: str) -> None:
+    change(root)
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(root)
+    message = str(caught.value)
+    assert file in message
+    assert message.startswith(str(root))
+    assert message.endswith(("fetch or export the bundle again", "give the directory of a bundle"))
+    assert "\n" not in message
+    assert caught.value.exit_code == 4
+
+
+def test_every_changed_byte_of_every_file_is_noticed(root: Path) -> None:
+    for entry in Bundle.open(root).manifest.files:
+        path = root / entry.path
+        data = path.read_bytes()
+        for at in {0, len(data) // 2, len(data) - 1}:
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+            with pytest.raises(BundleError, match=path.name):
+                Bundle.open(root)
+        path.write_bytes(data)
+    Bundle.open(root)
+
+
+@pytest.mark.parametrize(
+    ("frames", "latents"),
+    [
+        (np.zeros((2, 16, 24, 3), np.int8), np.zeros((2, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24), np.uint8), np.zeros((2, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((1, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((2, CHANNELS, 2, 3), np.int16)),
+        (np.zeros((2, 16, 24, 3), np.uint8), np.array([{}], dtype=object)),
+    ],
+)
+def test_probe_arrays_are_checked(
+    root: Path, frames: np.ndarray[Any, Any], latents: np.ndarray[Any, Any]
+) -> None:
+    np.save(root / "probe/frames.npy", frames)
+    np.save(root / "probe/latents.npy", latents, allow_pickle=True)
+    write_manifest(root, manifest(root))
+    with pytest.raises(BundleError, match="probe"):
+        Bundle.open(root).probe()
+
+
+def test_a_packet_selects_only_what_is_declared(root: Path) -> None:
+    bundle = Bundle.open(root)
+    wire_id = bundle.codec.wire_id
+    assert bundle.latent_shape(Packet(Kind.FRAME, 1, 1, bundle=wire_id)) == (2, 3)
+    assert bundle.latent_shape(Packet(Kind.FRAME, 1, 1, bundle=wire_id, geometry=1, layers=2)) == (
+        20,
+        20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"bundle": 1}, "bundle"), ({"level": 1}, "level"), ({"geometry": 2}, "geometry"),
+     ({"layers": 3}, "layers")],
+)  # fmt: skip
+def test_a_packet_that_asks_for_more_is_refused(
+    root: Path, change: dict[str, int], reason: str
+) -> None:
+    bundle = Bundle.open(root)
+    fields = {"bundle": bundle.codec.wire_id} | change
+    with pytest.raises(PacketError) as caught:
+        bundle.latent_shape(Packet(Kind.FRAME, 1, 1, **fields))  # type: ignore[arg-type]
+    assert caught.value.reason == reason
