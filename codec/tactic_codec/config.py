@@ -83,7 +83,8 @@ def _syntax(path: Path, fault: str, text: str) -> str:
 
 def _invalid(path: Path, text: str, model: type[BaseModel], fault: ValidationError) -> str:
     errors = fault.errors(include_url=False, include_context=False)
-    first = errors[0]
+    # A misspelt key is reported before the one that is missing because of it.
+    first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
     where = first["loc"]
     key = ".".join(str(part) for part in where) or "file"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

@@ -35,7 +35,7 @@ class Log:
         self._write("error", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        ts = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        ts = self._now().isoformat(timespec="milliseconds")
         line = json.dumps({"ts": ts, "level": level, "event": event, **fields}, default=str)
         stream = self._stream or sys.stdout
         with self._lock:

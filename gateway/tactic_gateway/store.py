@@ -19,6 +19,7 @@ from tactic_gateway.task import Result
 
 MAX_ATTEMPTS = 5
 
+_FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _CRASHED = f"FROM packets WHERE status = {Status.CLAIMED} AND attempts >= {MAX_ATTEMPTS}"
 
 # Node's current boot first: its counter may have started anew on another SD card.
@@ -190,7 +191,9 @@ class Store:
                 db.execute("UPDATE packets SET status = ? WHERE id = ?", (status, outcome.job.id))
                 if outcome.failure:
                     row = (key.node, key.boot, key.seq, *outcome.failure)
-                    db.execute("INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+                    db.execute(
+                        "INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
+                    )
                 fresh += [(r, _is_latest(db, r)) for r in outcome.results if _is_new(db, r)]
         return fresh
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from pydantic import Field
-
 from tactic_codec.config import LocalPath, Section, load
 from tactic_codec.errors import ConfigError
 
@@ -60,6 +59,7 @@ def test_absolute_path_is_kept(tmp_path: Path) -> None:
             "it is 5",
         ),
         ('[link]\nhost = "h"\n[links]\na = 1\n', 3, "links", "did you mean link?"),
+        ('[link]\nhosts = "h"\n', 2, "link.hosts", "did you mean host? (and 1 more)"),
     ],
 )
 def test_mistakes_name_their_line(

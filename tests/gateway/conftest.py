@@ -17,7 +17,6 @@ from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
 from tactic_codec.packet import Kind, Packet, pack
 from tactic_codec.tables import Table, TableSet
 from tactic_gateway.log import Log
-from tactic_gateway.reader import Message
 from tactic_gateway.store import Store
 
 STRIDE, CHANNELS, LAYERS = 4, 4, (2, 2)
@@ -144,14 +143,6 @@ def make_frame(bundle: Bundle) -> MakePacket:
         values = {"boot": 7, "bundle": bundle.codec.wire_id, "layers": len(LAYERS), **fields}
         chosen = coded if payload is None else payload
         return pack(Packet(kind=Kind.FRAME, pkt=pkt, payload=chosen, geometry=geometry, **values))
-
-    return make
-
-
-@pytest.fixture
-def message() -> Callable[..., Message]:
-    def make(payload: bytes, node: str = "cam1", kind: str = "f", at: int = 1_000) -> Message:
-        return Message(f"tactic/v1/lab/{node}/{kind}", payload, at)
 
     return make
 

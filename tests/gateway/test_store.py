@@ -34,8 +34,9 @@ def arrival(pkt: int, boot: int = 1, node: str = "cam", bundle: int = WIRE) -> A
 
 
 def part(pkt: int, seq: int, index: int) -> Arrival:
-    fields = {"captured": seq, "geometry": index, "bundle": WIRE}
-    packet = Packet(kind=Kind.PART, boot=1, pkt=pkt, payload=b"y", **fields)
+    packet = Packet(
+        kind=Kind.PART, boot=1, pkt=pkt, payload=b"y", captured=seq, geometry=index, bundle=WIRE
+    )
     return Arrival("cam", packet, pack(packet), received_ns=pkt)
 
 
@@ -212,5 +213,3 @@ def test_capture_time_needs_the_birth(path: Path) -> None:
     store.commit([arrival(0)], [Birth("cam", 1, 1_000, "{}")])
     assert store.claim(1)[0].booted_unix_ns == 1_000
     store.close()
-
-
