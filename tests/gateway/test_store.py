@@ -208,6 +208,26 @@ def test_rejects_add_up(path: Path) -> None:
     db.close()
 
 
+def test_no_query_of_a_running_gateway_reads_the_whole_table(path: Path) -> None:
+    queries: list[str] = []
+    store = opened(path)
+    store._database._db.set_trace_callback(queries.append)
+    store.commit([arrival(n) for n in range(3)] + [part(3, seq=0, index=1)])
+    store.requeue([WIRE])
+    store.settled("cam", 1)
+    finish(store, *store.claim(2))
+    store.job(FrameKey("cam", 1, 0))
+    store._database._db.set_trace_callback(None)
+    with store._database.transaction() as db:
+        for query in queries:
+            if "packets" in query:
+                plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]
+                assert not any(step in ("SCAN p", "SCAN packets") for step in plan), (query, plan)
+                assert "kind = 1" not in query or "packets_part" in plan[0], plan
+    assert any("INDEXED BY packets_part" in query for query in queries)
+    store.close()
+
+
 def test_capture_time_needs_the_birth(path: Path) -> None:
     store = opened(path)
     store.commit([arrival(0)], [Birth("cam", 1, 1_000, "{}")])
