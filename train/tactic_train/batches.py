@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tactic_train.data import Item, decode_image
+from tactic_train.data import Item
+from tactic_train.errors import DataError
+
+CACHE_BYTES = 2**30
+# Third word of the noise's seed; crops have the number of their image there.
+_NOISE = 2**32 - 1
+
+
+class Sample(NamedTuple):
+    """One crop; a batch is the same tuple with a first dimension.
+
+    Attributes
+    ----------
+    picture : uint8 (3, side, side)
+    label : int64 ()
+        −1 where the image has none.
+    broken : int64 ()
+        Number of the unreadable image that this crop stands in for; −1: none.
+    """
+
+    picture: Tensor
+    label: Tensor
+    broken: Tensor
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
@@ -22,12 +45,17 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
     items : int
     batch : int
         Images of one step over all processes.
+    share : slice
+        This process's part of every batch.
     seed, start, stop : int
     """
 
-    def __init__(self, items: int, batch: int, seed: int, start: int, stop: int) -> None:
+    def __init__(
+        self, items: int, batch: int, share: slice, *, seed: int, start: int, stop: int
+    ) -> None:
         self.items = items
         self.batch = batch
+        self.share = share
         self.seed = seed
         self.start = start
         self.stop = stop
@@ -44,48 +72,68 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
                     epoch = position // self.items
                     order = np.random.default_rng((self.seed, epoch)).permutation(self.items)
                 keys.append((step, int(order[position % self.items])))
-            yield keys
+            yield keys[self.share]
 
 
-class Crops(Dataset[tuple[Tensor, int]]):
-    """Random square crops, decoded once and kept.
+class Crops(Dataset[Sample]):
+    """Random square crops of decoded images, which are kept as far as ``cache_bytes`` goes.
 
-    Items are keyed ``(step, item)``; the crop depends on (seed, step, item) only.
+    Items are keyed ``(step, item)``; the crop depends on (seed, step, item) only. The next
+    readable image stands in for a broken one.
     """
 
-    def __init__(self, items: tuple[Item, ...], crop_px: int, seed: int) -> None:
+    def __init__(
+        self, items: tuple[Item, ...], crop_px: int, seed: int, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self.items = items
         self.crop_px = crop_px
         self.seed = seed
+        self._room_bytes = cache_bytes
         self._pictures: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
-        step, index = key
-        rng = np.random.default_rng((self.seed, step, index))
-        crop = random_crop(self._picture(index), self.crop_px, rng)
-        picture = torch.from_numpy(crop).permute(2, 0, 1)
-        return picture, self.items[index].label
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        step, wanted = key
+        index, picture = self._readable(wanted)
+        rng = np.random.default_rng((self.seed, step, wanted))
+        crop = random_crop(picture, self.crop_px, rng)
+        return Sample(
+            torch.from_numpy(crop).permute(2, 0, 1),
+            torch.tensor(self.items[index].label),
+            torch.tensor(-1 if index == wanted else wanted),
+        )
+
+    def _readable(self, wanted: int) -> tuple[int, NDArray[np.uint8]]:
+        for further in range(len(self.items)):
+            index = (wanted + further) % len(self.items)
+            try:
+                return index, self._picture(index)
+            except DataError:
+                continue
+        raise DataError(f"{self.items[wanted].name}: neither it nor any other image is readable")
 
     def _picture(self, index: int) -> NDArray[np.uint8]:
-        if index not in self._pictures:
-            item = self.items[index]
-            self._pictures[index] = decode_image(item.read(), item.name)
-        return self._pictures[index]
+        if index in self._pictures:
+            return self._pictures[index]
+        picture = self.items[index].decode()
+        if picture.nbytes <= self._room_bytes:
+            self._room_bytes -= picture.nbytes
+            self._pictures[index] = picture
+        return picture
 
 
 def random_crop(
     picture: NDArray[np.uint8], side_px: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """A square crop scaled to ``side_px`` and flipped by chance; uint8 (side, side, 3).
+    """Cut a square, scaled to ``side_px`` and flipped by chance; uint8 (side, side, 3).
 
     Of a large picture the crop has between ``side_px`` and the whole shorter side, of a small one
     between three quarters and the whole of it: the codec meets several scales, mostly sharp.
     """
     shorter = min(picture.shape[:2])
-    smallest = min(side_px, shorter * 3 // 4)
+    smallest = max(1, min(side_px, shorter * 3 // 4))
     size = int(rng.integers(smallest, shorter, endpoint=True))
     top = int(rng.integers(0, picture.shape[0] - size, endpoint=True))
     left = int(rng.integers(0, picture.shape[1] - size, endpoint=True))
@@ -94,3 +142,31 @@ def random_crop(
         how = cv2.INTER_AREA if size > side_px else cv2.INTER_LINEAR
         crop = np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=how), np.uint8)
     return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+
+
+def noise(seed: int, step: int, shape: tuple[int, ...]) -> Tensor:
+    """Draw the u of eq. 5 for a whole batch: float32, uniform in [−½, ½), the same anywhere.
+
+    Made for all processes and cut like the batch, so that it does not depend on their number.
+    """
+    rng = np.random.default_rng((seed, step, _NOISE))
+    return torch.from_numpy(rng.random(shape, np.float32) - np.float32(0.5))
+
+
+def make_loader(
+    crops: Crops, sampler: StepSampler, workers: int, pin_memory: bool = False
+) -> DataLoader[Sample]:
+    """Batches in the order of the sampler, read by ``workers`` processes (0: this one)."""
+    return DataLoader(
+        crops,
+        batch_sampler=sampler,
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        pin_memory=pin_memory,
+    )
+
+
+def _start_worker(worker: int) -> None:
+    # OpenCV's threads do not survive a fork: a call that needs them would wait for ever.
+    del worker
+    cv2.setNumThreads(0)

@@ -5,73 +5,84 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from tactic_codec.config import Section
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Model(_Strict):
+class Model(Section):
     """The codec network."""
 
     arch: Literal["paper", "strided"] = "strided"
-    channels: int = Field(64, ge=1, le=256)
+    channels: int = Field(default=64, ge=1, le=256)
     """Channels of the latent."""
 
 
-class HeadConfig(_Strict):
+class HeadConfig(Section):
     """The task network."""
 
     name: str = "efficientnet_lite0"
-    classes: int = Field(1000, ge=2)
-    """Only for heads that have no published classes of their own."""
+    classes: int = Field(default=1000, ge=2)
+    """1000: those of ImageNet; any other number: a new last layer for the folders' own classes."""
     weights: Path | None = None
-    """A state dictionary to start from (``.safetensors`` or ``.pt``); none: as published."""
+    """A state dictionary to start from (``.safetensors`` or ``.pt``), relative to the working
+    folder; none: as published."""
 
 
-class Data(_Strict):
+class Data(Section):
     """Where the images come from."""
 
     sources: Annotated[tuple[str, ...], Field(min_length=1)]
     """``imagefolder:PATH`` or ``unlabelled:PATH``; PATH is a folder or a zip, relative to the
     working folder; ``$TACTIC_DATA`` is expanded."""
-    crop_px: int = Field(128, ge=32)
-    """Side of a training crop; a multiple of 32."""
+    crop_px: int = Field(default=128, ge=32, multiple_of=32)
+    """Side of a training crop."""
 
 
-class Stage(_Strict):
+class Stage(Section):
     """One part of the schedule; the learning rate decays within it along a cosine."""
 
     steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
-    final_learning_rate: float = Field(1e-5, ge=0)
+    final_learning_rate: float = Field(default=1e-5, ge=0)
     distortion: float = Field(ge=0)
     """Scale of L_D, which is a mean squared error in [0, 1]."""
-    alpha: float = Field(0.0, ge=0)
+    alpha: float = Field(default=0.0, ge=0)
     """Weight of the task loss L_T; 0: the head is not run."""
     beta: float = Field(ge=0)
     """Weight of the rate L_R in bits per pixel."""
-    features: float = Field(0.0, ge=0)
+    features: float = Field(default=0.0, ge=0)
     """Weight of the head's inner maps within L_T."""
     task: Literal["labels", "teacher", "both"] = "teacher"
-    """Where L_T comes from; ``teacher`` is the same head on the uncompressed image."""
+    """Where L_T comes from; ``teacher`` is the head, as it was before training, on the uncompressed
+    image."""
     head: Literal["frozen", "tuned"] = "frozen"
     rounding: Literal["noise", "straight-through"] = "noise"
     """What stands for rounding on the way to the decoder; the rate always sees noise."""
-    head_px: Annotated[tuple[int, ...], Field(min_length=1)] = (224,)
+    head_px: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)] = (224,)
     """Sides at which the head sees the crop, taken in turn, one a step."""
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether L_T asks for the classes of the images."""
+        return self.alpha > 0 and self.task != "teacher"
 
-class TrainConfig(_Strict):
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether L_T asks for the head on the uncompressed images."""
+        return self.alpha > 0 and self.task != "labels"
+
+
+class TrainConfig(Section):
     """``train.toml``."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
-    seed: int = 0
-    batch: int = Field(16, ge=1)
+    seed: int = Field(default=0, ge=0)
+    batch: int = Field(default=16, ge=1)
     """Images a step over all processes."""
-    workers: int = Field(0, ge=0)
-    checkpoint_every: int = Field(500, ge=1)
+    workers: int = Field(default=0, ge=0)
+    """Processes that read and crop images, for each training process; 0: none of their own."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between two checkpoints."""
     model: Model = Model()
     head: HeadConfig = HeadConfig()
     data: Data
@@ -82,8 +93,13 @@ class TrainConfig(_Strict):
         """Steps of all stages."""
         return sum(stage.steps for stage in self.stage)
 
+    @property
+    def tunes_head(self) -> bool:
+        """Whether any stage trains the head."""
+        return any(stage.alpha > 0 and stage.head == "tuned" for stage in self.stage)
+
     def stage_at(self, step: int) -> tuple[Stage, int]:
-        """The stage of a step (counted from 0) and the step within it."""
+        """Find the stage of a step (counted from 0) and the step within it."""
         for stage in self.stage:
             if step < stage.steps:
                 return stage, step

@@ -6,7 +6,6 @@ of logistics follows Cheng et al. (2020), one mixture per channel, static.
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses

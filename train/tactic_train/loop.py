@@ -1,53 +1,66 @@
-"""The training loop: Accelerate, progress, TensorBoard, checkpoints that resume exactly."""
+"""The training loop: every step a function of the configuration and the step's number."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
 import math
-import os
-import time
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from rich.console import Console
-from torch.utils.data import DataLoader
+from torch import Tensor
 
-from tactic_train.batches import Crops, StepSampler
+from tactic_train import losses as terms
+from tactic_train.batches import CACHE_BYTES, Crops, Sample, StepSampler, make_loader, noise
+from tactic_train.checkpoint import load_weights, resume, save
 from tactic_train.config import Stage, TrainConfig
-from tactic_train.data import Item, open_source
 from tactic_train.density import LogisticMixture
-from tactic_train.errors import CheckpointError
-from tactic_train.heads import make_head
-from tactic_train.networks import ARCHITECTURES
+from tactic_train.errors import HeadError, TrainError
+from tactic_train.heads import make_head, measure_statistics, resize
+from tactic_train.networks import ARCHITECTURES, StridedCodec
+from tactic_train.photos import Photos, gather
+from tactic_train.report import LOG_EVERY, Report
 from tactic_train.step import Losses, System
+from tactic_train.warm_start import warm_start
 
-LOG_EVERY = 20
+__all__ = ["build", "learning_rate", "load_weights", "train"]
+
+_FITTED = 192
 
 
 def build(config: TrainConfig) -> System:
-    """The untrained system of a configuration; the same seed gives the same weights."""
+    """Make the untrained system of a configuration; the same seed gives the same weights.
+
+    Raises
+    ------
+    HeadError
+        The head cannot be made, or has nothing to teach yet and is asked to.
+    """
     torch.manual_seed(config.seed)
-    codec = ARCHITECTURES[config.model.arch](channels=config.model.channels)  # type: ignore[call-arg]
+    codec = ARCHITECTURES[config.model.arch](channels=config.model.channels)
     density = LogisticMixture(config.model.channels)
-    head = make_head(config.head.name, config.head.classes).eval()
-    return System(codec, density, head)
-
-
-def digest(config: TrainConfig) -> str:
-    """Sixteen hexadecimal digits that name a configuration."""
-    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    head = make_head(config.head.name, config.head.classes, config.head.weights)
+    asked = [stage for stage in config.stage if stage.alpha > 0]
+    if head.fresh and asked:
+        untaught = asked[0].head == "frozen" or any(stage.needs_teacher for stage in asked)
+        if untaught:
+            raise HeadError(
+                f"head {config.head.name} has no weights for {config.head.classes} classes: give "
+                'head.weights, or set head = "tuned" and task = "labels" in every stage with alpha'
+            )
+    learns = config.tunes_head and any(stage.needs_teacher for stage in asked)
+    teacher = copy.deepcopy(head).requires_grad_(False) if learns else None
+    return System(codec, density, head, teacher)
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """A cosine from ``learning_rate`` to ``final_learning_rate`` over the stage."""
+    """Follow a cosine from ``learning_rate`` to ``final_learning_rate`` over the stage."""
     share = (1 + math.cos(math.pi * step / stage.steps)) / 2
     return stage.final_learning_rate + share * (stage.learning_rate - stage.final_learning_rate)
 
 
-def train(config: TrainConfig, out: Path, stop_after: int | None = None) -> Path:
+def train(config: TrainConfig, out: Path) -> tuple[System, Photos]:
     """Train, or go on where the last checkpoint in ``out`` stands.
 
     Parameters
@@ -55,162 +68,177 @@ def train(config: TrainConfig, out: Path, stop_after: int | None = None) -> Path
     config : TrainConfig
     out : Path
         Folder for ``checkpoint.pt``, ``config.json`` and TensorBoard's files.
-    stop_after : int, optional
-        Stop at this step (a test of resuming).
 
     Returns
     -------
-    Path of the checkpoint.
+    The trained system, on the accelerator's device, and the images it was trained on.
 
     Raises
     ------
-    DataError, HeadError, CheckpointError
+    DataError, HeadError, CheckpointError, TrainError
     """
-    accelerator = Accelerator()
+    accelerator = _accelerator(config)
+    photos = gather(config)
     out.mkdir(parents=True, exist_ok=True)
-    system = build(config).to(memory_format=torch.channels_last)
+    system = build(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if photos.classes:
+        system.head.labels = photos.classes
     optimiser = torch.optim.Adam(_trained(system, config))
-    start = _resume(out, config, system, optimiser)
-    loader = _loader(config, start, accelerator)
+    start = resume(out, config, system, optimiser)
+    if start == 0:
+        _prepare(config, system, photos)
     model, optimiser = accelerator.prepare(system, optimiser)
-    report = _Report(config, out, start, accelerator.is_main_process)
-    for step, (pictures, labels) in enumerate(loader, start):
-        stage, within = config.stage_at(step)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(stage, within)
-        batch = pictures.to(accelerator.device).float().div_(255)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        seed = hash((config.seed, step, accelerator.process_index))
-        head_px = stage.head_px[step % len(stage.head_px)]
-        losses = model(batch, labels.to(accelerator.device), stage, head_px, seed)
-        optimiser.zero_grad(set_to_none=True)
-        accelerator.backward(losses.total)
-        accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        report(step, losses)
-        done = step + 1
-        if done % config.checkpoint_every == 0 or done in (config.steps, stop_after):
-            if accelerator.is_main_process:
-                save(out, config, system, optimiser, done)
-            if done == stop_after:
-                break
-    accelerator.wait_for_everyone()
-    return out / "checkpoint.pt"
+    _Run(
+        config,
+        out,
+        accelerator=accelerator,
+        system=system,
+        model=model,
+        optimiser=optimiser,
+        photos=photos,
+    ).go(start)
+    return system, photos
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    # A stage that leaves the head alone gives it no gradient, which has to be announced.
+    distributed = DistributedDataParallelKwargs(
+        find_unused_parameters=config.tunes_head, broadcast_buffers=False
+    )
+    accelerator = Accelerator(kwargs_handlers=[distributed])
+    if config.batch % accelerator.num_processes:
+        raise TrainError(
+            f"a batch of {config.batch} cannot be shared by {accelerator.num_processes} processes: "
+            "make batch a multiple"
+        )
+    return accelerator
 
 
 def _trained(system: System, config: TrainConfig) -> list[torch.nn.Parameter]:
     """Codec and density; the head as well where a stage tunes it."""
-    tuned = any(stage.head == "tuned" for stage in config.stage)
-    system.head.requires_grad_(tuned)
+    system.head.requires_grad_(config.tunes_head)
     return [p for p in system.parameters() if p.requires_grad]
 
 
-def _items(config: TrainConfig) -> tuple[Item, ...]:
-    sources = [open_source(os.path.expandvars(s), config.seed) for s in config.data.sources]
-    return tuple(item for source in sources for item in source.train)
+def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
+    """Fit to some training crops what is better not left to chance."""
+    crops = Crops(photos.train, config.data.crop_px, config.seed)
+    chosen = StepSampler(len(crops), _FITTED, slice(None), seed=config.seed, start=0, stop=1)
+    pictures = torch.stack([crops[key].picture for keys in chosen for key in keys]).float() / 255
+    if isinstance(system.codec, StridedCodec):
+        warm_start(system.codec, system.density, pictures, config.seed)
+    if system.head.fresh and config.tunes_head:
+        measure_statistics(system.head, resize(pictures[:32], config.stage[-1].head_px[0]))
 
 
-def _loader(
-    config: TrainConfig, start: int, accelerator: Accelerator
-) -> DataLoader[tuple[torch.Tensor, int]]:
-    """This process's share of every global batch, from step ``start`` on."""
-    items = _items(config)
-    share = config.batch // accelerator.num_processes
-    first = share * accelerator.process_index
-    sampler = StepSampler(len(items), config.batch, config.seed, start, config.steps)
-    mine = [keys[first : first + share] for keys in sampler]
-    return DataLoader(
-        Crops(items, config.data.crop_px, config.seed),
-        batch_sampler=mine,
-        num_workers=config.workers,
-    )
+class _Run:
+    """One training run in this process."""
 
-
-def save(
-    out: Path, config: TrainConfig, system: System, optimiser: torch.optim.Optimizer, step: int
-) -> None:
-    """Write ``checkpoint.pt`` and ``config.json``, each replaced as a whole."""
-    state = {
-        "digest": digest(config),
-        "step": step,
-        "codec": system.codec.state_dict(),
-        "density": system.density.state_dict(),
-        "head": system.head.state_dict() if _tunes(config) else None,
-        "optimiser": optimiser.state_dict(),
-    }
-    partial = out / "checkpoint.pt.partial"
-    torch.save(state, partial)
-    partial.replace(out / "checkpoint.pt")
-    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-
-
-def _tunes(config: TrainConfig) -> bool:
-    return any(stage.head == "tuned" for stage in config.stage)
-
-
-def _resume(
-    out: Path, config: TrainConfig, system: System, optimiser: torch.optim.Optimizer
-) -> int:
-    path = out / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["digest"] != digest(config):
-        raise CheckpointError(
-            f"{path}: belongs to another configuration; choose another output folder or delete it"
-        )
-    load_weights(system, state)
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
-
-
-def load_weights(system: System, state: dict[str, dict[str, torch.Tensor]]) -> None:
-    """Put a checkpoint's weights into a system."""
-    system.codec.load_state_dict(state["codec"])
-    system.density.load_state_dict(state["density"])
-    if state["head"] is not None:
-        system.head.load_state_dict(state["head"])
-
-
-class _Report:
-    """One line and one TensorBoard point every ``LOG_EVERY`` steps."""
-
-    def __init__(self, config: TrainConfig, out: Path, start: int, active: bool) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        *,
+        accelerator: Accelerator,
+        system: System,
+        model: torch.nn.Module,
+        optimiser: torch.optim.Optimizer,
+        photos: Photos,
+    ) -> None:
         self.config = config
-        self.active = active
-        self.console = Console(soft_wrap=True)
-        self.sums = torch.zeros(4)
-        self.count = 0
-        self.since = time.monotonic()
-        if active:
-            from torch.utils.tensorboard import SummaryWriter
+        self.out = out
+        self.accelerator = accelerator
+        self.system = system
+        self.model = model
+        self.optimiser = optimiser
+        self.items = photos.train
+        share = config.batch // accelerator.num_processes
+        first = share * accelerator.process_index
+        self.share = slice(first, first + share)
+        self.sums = torch.zeros(4, device=accelerator.device)
+        self.summed = 0
+        self.broken: set[int] = set()
+        self.report: Report | None = None
 
-            self.writer = SummaryWriter(out / "tensorboard")
-            word = "starts" if start == 0 else f"goes on at step {start}"
-            self.console.print(f"{config.name}: {word}, {config.steps} steps, output in {out}")
-
-    def __call__(self, step: int, losses: Losses) -> None:
-        if not self.active:
+    def go(self, start: int) -> None:
+        """Every step from ``start`` to the last."""
+        config = self.config
+        if start == config.steps:
             return
-        values = (losses.total, losses.distortion, losses.task, losses.rate)
-        self.sums += torch.stack([value.detach().cpu() for value in values])
-        self.count += 1
-        if (step + 1) % LOG_EVERY and step + 1 != self.config.steps:
-            return
-        total, distortion, task, rate = (self.sums / self.count).tolist()
-        per_second = self.count / (time.monotonic() - self.since)
-        left_s = (self.config.steps - step - 1) / per_second
-        psnr = -10 * math.log10(max(distortion, 1e-9))
-        self.console.print(
-            f"step {step + 1}/{self.config.steps}  loss {total:.4f}  L_D {distortion:.5f} "
-            f"({psnr:.1f} dB)  L_T {task:.3f}  L_R {rate:.3f} bpp  "
-            f"{per_second * self.config.batch:.0f} images/s  {left_s / 60:.0f} min left",
-            highlight=False,
+        room_bytes = CACHE_BYTES // max(1, config.workers)
+        crops = Crops(self.items, config.data.crop_px, config.seed, room_bytes)
+        sampler = StepSampler(
+            len(crops), config.batch, self.share, seed=config.seed, start=start, stop=config.steps
         )
-        for name, value in zip(
-            ("total", "distortion", "task", "rate"), (total, distortion, task, rate), strict=True
-        ):
-            self.writer.add_scalar(f"loss/{name}", value, step + 1)
+        on_gpu = self.accelerator.device.type == "cuda"
+        loader = make_loader(crops, sampler, config.workers, pin_memory=on_gpu)
+        if self.accelerator.is_main_process:
+            self.report = Report(config, self.out, start, Console())
+        try:
+            for step, sample in enumerate(loader, start):
+                self._after(step + 1, sample, self._step(step, sample))
+        finally:
+            if self.report:
+                self.report.close()
+
+    def _step(self, step: int, sample: Sample) -> Losses:
+        stage, within = self.config.stage_at(step)
+        self.system.head.requires_grad_(stage.head == "tuned" and self.config.tunes_head)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(stage, within)
+        picture = self._pictures(sample)
+        device = self.accelerator.device
+        head_px = stage.head_px[step % len(stage.head_px)]
+        losses: Losses = self.model(
+            picture, sample.label.to(device), self._noise(step).to(device), stage, head_px
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        self.accelerator.backward(losses.total)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        return losses
+
+    def _pictures(self, sample: Sample) -> Tensor:
+        picture = sample.picture.to(self.accelerator.device, non_blocking=True).float().div_(255)
+        return picture.contiguous(memory_format=torch.channels_last)
+
+    def _noise(self, step: int) -> Tensor:
+        side = self.config.data.crop_px // self.system.codec.stride
+        shape = (self.config.batch, self.config.model.channels, side, side)
+        return noise(self.config.seed, step, shape)[self.share]
+
+    def _after(self, done: int, sample: Sample, losses: Losses) -> None:
+        self._name_broken(sample)
+        self.sums += torch.stack(losses).detach()
+        self.summed += 1
+        saves = done % self.config.checkpoint_every == 0 or done == self.config.steps
+        if done % LOG_EVERY and not saves:
+            return
+        values = self.accelerator.reduce(self.sums / self.summed, reduction="mean").tolist()
         self.sums.zero_()
-        self.count = 0
-        self.since = time.monotonic()
+        self.summed = 0
+        if not all(map(math.isfinite, values)):
+            raise TrainError(
+                f"the loss is not finite at step {done}: lower learning_rate; the checkpoint "
+                "before is kept"
+            )
+        if self.report:
+            self.report.losses(done, values)
+            if saves:
+                save(self.out, self.config, self.system, self.optimiser, done)
+                self._show(done, self._pictures(sample))
+
+    @torch.no_grad()
+    def _show(self, done: int, picture: Tensor) -> None:
+        assert self.report
+        latent = terms.quantise(self.system.codec.encode(picture))
+        self.report.pictures(done, picture, self.system.codec.decode(latent))
+
+    def _name_broken(self, sample: Sample) -> None:
+        for index in set(sample.broken.tolist()) - self.broken - {-1}:
+            self.broken.add(index)
+            if self.report:
+                self.report.say(
+                    f"{self.items[index].name}: not readable, the next image stands in for it "
+                    f"({len(self.broken)} of {len(self.items)} so far)"
+                )

@@ -1,4 +1,8 @@
-"""The terms of the TACTIC loss, one small function each."""
+"""The terms of the TACTIC loss, one small function each.
+
+Every term is a mean over the images of a batch, so that the mean over processes with equal shares
+is the loss of the whole batch.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
+_SMALLEST = 1e-6
 
-def add_noise(latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
+
+def add_noise(latent: Tensor, noise: Tensor) -> Tensor:
     """Training stand-in for rounding, eq. 5: y + u, u uniform in [−½, ½)."""
-    noise = torch.empty_like(latent).uniform_(-0.5, 0.5, generator=generator)
     return latent + noise
 
 
@@ -42,25 +47,43 @@ def rate(bits: Tensor, pixels: int) -> Tensor:
 
 
 def task_from_labels(scores: Tensor, labels: Tensor) -> Tensor:
-    """L_T, eq. 4: cross-entropy of the head on the reconstruction; labels int64 (N,)."""
-    return F.cross_entropy(scores, labels)
+    """L_T, eq. 4: cross-entropy of the head on the reconstruction, nats.
+
+    Parameters
+    ----------
+    scores : float32 (N, classes)
+    labels : int64 (N,)
+        −1 where an image has none: it counts as 0.
+    """
+    return F.cross_entropy(scores, labels, ignore_index=-1, reduction="sum") / len(labels)
 
 
 def task_from_teacher(scores: Tensor, teacher: Tensor) -> Tensor:
     """L_T without labels: KL(head on the picture ‖ head on the reconstruction), nats."""
     return F.kl_div(
-        F.log_softmax(scores, dim=1), F.log_softmax(teacher, dim=1), log_target=True,
+        F.log_softmax(scores, dim=1),
+        F.log_softmax(teacher, dim=1),
+        log_target=True,
         reduction="batchmean",
     )
 
 
 def task_from_features(features: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Relative squared error of the head's inner maps, mean over the maps; 0 is equality."""
+    """Relative squared error of the head's inner maps, mean over maps and images; 0 is equality.
+
+    Parameters
+    ----------
+    features, teacher : lists of float32 (N, C, h, w)
+    """
     ratios = [
-        F.mse_loss(ours, theirs) / theirs.square().mean()
+        _energy(ours - theirs) / _energy(theirs).clamp_min(_SMALLEST)
         for ours, theirs in zip(features, teacher, strict=True)
     ]
     return torch.stack(ratios).mean()
+
+
+def _energy(maps: Tensor) -> Tensor:
+    return maps.square().mean(dim=(1, 2, 3))
 
 
 def total(l_d: Tensor, l_t: Tensor, l_r: Tensor, alpha: float, beta: float) -> Tensor:

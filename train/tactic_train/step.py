@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,33 +14,56 @@ from tactic_train.heads import Head, resize
 from tactic_train.networks import Codec
 
 
-class System(nn.Module):
-    """Codec, density and head together: what is trained, saved and resumed as one."""
+class Losses(NamedTuple):
+    """The total of eq. 9 and its unweighted terms, each a scalar tensor.
 
-    def __init__(self, codec: Codec, density: LogisticMixture, head: Head) -> None:
+    A tuple, because that is what distributed training looks into for the graph.
+    """
+
+    total: Tensor
+    distortion: Tensor
+    task: Tensor
+    rate: Tensor
+
+
+class System(nn.Module):
+    """Codec, density and head together: what is trained, saved and resumed as one.
+
+    Parameters
+    ----------
+    codec : Codec
+    density : LogisticMixture
+    head : Head
+    teacher : Head, optional
+        What the head was before training; needed only where the head changes, since otherwise it
+        teaches itself. Not part of a checkpoint.
+    """
+
+    def __init__(
+        self, codec: Codec, density: LogisticMixture, head: Head, teacher: Head | None = None
+    ) -> None:
         super().__init__()
         self.codec = codec
         self.density = density
         self.head = head
+        self.teacher = teacher
 
     def forward(
-        self, picture: Tensor, labels: Tensor, stage: Stage, head_px: int, seed: int
+        self, picture: Tensor, labels: Tensor, noise: Tensor, stage: Stage, head_px: int
     ) -> Losses:
-        """The loss of one batch.
+        """Compute the loss of one batch.
 
         Parameters
         ----------
         picture : float32 (N, 3, H, W) in [0, 1]
         labels : int64 (N,), −1 where an image has none
+        noise : float32 (N, C, H / stride, W / stride) in [−½, ½)
         stage : Stage
         head_px : int
             Side at which the head sees picture and reconstruction.
-        seed : int
-            Of the quantisation noise.
         """
-        generator = torch.Generator(picture.device).manual_seed(seed)
         latent = self.codec.encode(picture)
-        noisy = losses.add_noise(latent, generator)
+        noisy = losses.add_noise(latent, noise)
         hard = stage.rounding == "straight-through"
         reconstruction = self.codec.decode(
             losses.quantise_straight_through(latent) if hard else noisy
@@ -54,27 +77,18 @@ class System(nn.Module):
     def _task(
         self, picture: Tensor, reconstruction: Tensor, labels: Tensor, stage: Stage, head_px: int
     ) -> Tensor:
+        l_t = picture.new_zeros(())
         if stage.alpha == 0:
-            return picture.new_zeros(())
+            return l_t
         maps, scores = self.head.features(resize(reconstruction.clamp(0, 1), head_px))
-        terms = []
-        if stage.task != "labels":
+        if stage.needs_labels:
+            l_t = l_t + losses.task_from_labels(scores, labels)
+        if stage.needs_teacher:
             with torch.no_grad():
-                teacher_maps, teacher = self.head.features(resize(picture, head_px))
-            terms.append(losses.task_from_teacher(scores, teacher))
+                teacher_maps, taught = (self.teacher or self.head).features(
+                    resize(picture, head_px)
+                )
+            l_t = l_t + losses.task_from_teacher(scores, taught)
             if stage.features and maps:
-                terms.append(stage.features * losses.task_from_features(maps, teacher_maps))
-        known = labels >= 0
-        if stage.task != "teacher" and bool(known.any()):
-            terms.append(losses.task_from_labels(scores[known], labels[known]))
-        return torch.stack(terms).sum() if terms else picture.new_zeros(())
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """The total of eq. 9 and its unweighted terms, each a scalar tensor."""
-
-    total: Tensor
-    distortion: Tensor
-    task: Tensor
-    rate: Tensor
+                l_t = l_t + stage.features * losses.task_from_features(maps, teacher_maps)
+        return l_t

@@ -25,10 +25,13 @@ class Codec(nn.Module):
     """
 
     arch: ClassVar[str]
-    stride: int
-    channels: int
+    stride: ClassVar[int]
     encoder: nn.Sequential
     decoder: nn.Module
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
 
     def encode(self, picture: Tensor) -> Tensor:
         """Analysis transform, eq. 1: latent before quantisation."""

@@ -24,11 +24,10 @@ class PaperCodec(Codec):
     """
 
     arch: ClassVar[str] = "paper"
+    stride: ClassVar[int] = 4
 
     def __init__(self, channels: int = 16, width: int = 32) -> None:
-        super().__init__()
-        self.stride = 4
-        self.channels = channels
+        super().__init__(channels)
         self.encoder = nn.Sequential(
             nn.Conv2d(3, width, 3, padding=1),
             nn.ReLU(),

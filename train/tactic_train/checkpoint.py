@@ -1,0 +1,119 @@
+"""Checkpoints: written as a whole or not at all, read without running anything in them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tactic_train.config import TrainConfig
+from tactic_train.errors import CheckpointError
+from tactic_train.step import System
+
+NAME = "checkpoint.pt"
+
+
+def digest(config: TrainConfig) -> str:
+    """Sixteen hexadecimal digits that name a configuration."""
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def save(
+    out: Path, config: TrainConfig, system: System, optimiser: torch.optim.Optimizer, step: int
+) -> None:
+    """Write ``checkpoint.pt`` and ``config.json`` after ``step`` steps."""
+    state = {
+        "digest": digest(config),
+        "step": step,
+        "codec": system.codec.state_dict(),
+        "density": system.density.state_dict(),
+        "head": system.head.state_dict() if config.tunes_head else None,
+        "labels": list(system.head.labels),
+        "optimiser": optimiser.state_dict(),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    replace_file(out / NAME, buffer.getvalue())
+    replace_file(out / "config.json", config.model_dump_json(indent=2).encode() + b"\n")
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that a crash at any instant leaves the old one or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint into memory.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing or damaged.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not {"digest", "step", "codec", "density", "head", "optimiser"} <= state.keys():
+            raise ValueError("parts are missing")
+    except FileNotFoundError as fault:
+        raise CheckpointError(f"{path}: no such checkpoint; train first") from fault
+    except (OSError, RuntimeError, ValueError, EOFError, AttributeError, pickle.PickleError) as e:
+        raise CheckpointError(f"{path}: damaged; delete it to train anew") from e
+    return dict(state)
+
+
+def resume(out: Path, config: TrainConfig, system: System, optimiser: torch.optim.Optimizer) -> int:
+    """Go back to the checkpoint in ``out``; the number of steps done, 0 where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        It is damaged or belongs to another configuration.
+    """
+    path = out / NAME
+    if not path.exists():
+        return 0
+    state = read(path)
+    if state["digest"] != digest(config):
+        raise CheckpointError(
+            f"{path}: belongs to another configuration; choose another output folder or delete it"
+        )
+    load_weights(system, state)
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def load_weights(system: System, state: dict[str, Any]) -> None:
+    """Put a checkpoint's weights, and the names of the head's classes, into a system.
+
+    Raises
+    ------
+    CheckpointError
+        They are of another network.
+    """
+    try:
+        system.codec.load_state_dict(state["codec"])
+        system.density.load_state_dict(state["density"])
+        if state["head"] is not None:
+            system.head.load_state_dict(state["head"])
+    except RuntimeError as fault:
+        raise CheckpointError(
+            "the checkpoint is of another network; give the configuration it was trained with"
+        ) from fault
+    system.head.labels = tuple(state.get("labels", system.head.labels))

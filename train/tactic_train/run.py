@@ -1,0 +1,77 @@
+"""Train from a configuration file and write down how good the result is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from accelerate import PartialState
+from tactic_codec.config import load
+
+from tactic_train import checkpoint, imagenet
+from tactic_train.config import TrainConfig
+from tactic_train.data import Item
+from tactic_train.evaluate import evaluate
+from tactic_train.loop import train
+from tactic_train.photos import Photos
+from tactic_train.step import System
+
+
+def train_from_file(
+    config_path: Path,
+    out: Path,
+    *,
+    sources: tuple[str, ...] = (),
+    seed: int | None = None,
+) -> Path:
+    """Train as ``train.toml`` says, or go on where ``out`` stands; then measure.
+
+    Parameters
+    ----------
+    config_path : Path
+    out : Path
+        Gets ``checkpoint.pt``, ``config.json``, ``metrics.json`` and ``tensorboard/``.
+    sources : tuple of str
+        Instead of ``data.sources``, where there is any.
+    seed : int, optional
+        Instead of ``seed``.
+
+    Returns
+    -------
+    Path of the checkpoint.
+
+    Raises
+    ------
+    ConfigError, DataError, HeadError, CheckpointError, TrainError
+        Each message is one line that names the cause and the remedy.
+    """
+    config = load(config_path, TrainConfig)
+    if sources:
+        data = config.data.model_copy(update={"sources": sources})
+        config = config.model_copy(update={"data": data})
+    if seed is not None:
+        config = config.model_copy(update={"seed": seed})
+    system, photos = train(config, out)
+    if PartialState().is_main_process:
+        write_metrics(config, system, photos, out / "metrics.json")
+    return out / checkpoint.NAME
+
+
+def write_metrics(config: TrainConfig, system: System, photos: Photos, path: Path) -> None:
+    """Evaluate on the validation images and write the figures as JSON.
+
+    Where the classes are ImageNet's and there are images of its own validation set, only those
+    count: published networks were trained on the others.
+    """
+    last = config.stage[-1]
+    metrics = evaluate(system, judges(config, photos), max(last.head_px) if last.alpha else None)
+    checkpoint.replace_file(path, json.dumps(dataclasses.asdict(metrics), indent=2).encode())
+
+
+def judges(config: TrainConfig, photos: Photos) -> tuple[Item, ...]:
+    """Choose the images to measure on: of validation, or of training where there is none."""
+    unseen = tuple(item for item in photos.val if imagenet.is_unseen(item.name))
+    if unseen and config.head.classes == len(imagenet.labels()):
+        return unseen
+    return photos.val or photos.train
