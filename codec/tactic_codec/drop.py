@@ -27,12 +27,10 @@ class Reason(IntEnum):
     OTHER = 0
     #: The outbox had no room left.
     FULL = 1
-    #: Older than the node is told to keep.
-    EXPIRED = 2
     #: The stored record failed its check when it was read back.
-    DAMAGED = 3
+    DAMAGED = 2
     #: A DROP packet whose records a newer DROP packet repeats.
-    REPLACED = 4
+    REPLACED = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def test_garbage_is_refused_or_canonical(data: bytes) -> None:
 
 def test_bytes() -> None:
     assert pack([DropRecord(Reason.FULL, 5, 300)]) == b"\x01\x05\xac\x02"
-    assert pack([DropRecord(Reason.EXPIRED, 2**32 - 1, 1)]) == b"\x02\xff\xff\xff\xff\x0f\x01"
+    assert pack([DropRecord(Reason.DAMAGED, 2**32 - 1, 1)]) == b"\x02\xff\xff\xff\xff\x0f\x01"
 
 
 def test_reason_of_a_later_version_is_read_as_other() -> None:
@@ -80,7 +80,7 @@ def test_what_is_no_payload(payload: bytes) -> None:
         [DropRecord(Reason.FULL, -1, 1)],
         [DropRecord(Reason.FULL, 2**32, 1)],
         [DropRecord(Reason.FULL, 1, 2**32)],
-        [DropRecord(Reason.FULL, 3, 3), DropRecord(Reason.EXPIRED, 5, 1)],
+        [DropRecord(Reason.FULL, 3, 3), DropRecord(Reason.DAMAGED, 5, 1)],
     ],
 )
 def test_faults_of_the_caller(found: list[DropRecord]) -> None:

@@ -1,0 +1,125 @@
+"""Golden files: what the code writes today equals them, and it reads them as the index says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tactic_codec import drop, packet, stream
+from tactic_codec.errors import PacketError, StreamError, TableError
+from tactic_codec.tables import TableSet
+from tactic_delivery import ack
+from tactic_delivery.errors import AckError
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+FOLDER = VECTORS / "v1"
+INDEX: list[dict[str, Any]] = json.loads((FOLDER / "index.json").read_text())
+
+
+def entries(kind: str, folder: str) -> pytest.MarkDecorator:
+    found = [e for e in INDEX if e["type"] == kind and e["file"].startswith(folder)]
+    return pytest.mark.parametrize("entry", found, ids=[e["file"] for e in found])
+
+
+def content(entry: dict[str, Any]) -> bytes:
+    return FOLDER.joinpath(entry["file"]).read_bytes()
+
+
+def test_the_code_still_writes_the_stored_bytes() -> None:
+    spec = importlib.util.spec_from_file_location("make_vectors", VECTORS / "make_vectors.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    stored = {
+        str(path.relative_to(FOLDER)): path.read_bytes()
+        for path in FOLDER.rglob("*")
+        if path.is_file()
+    }
+    assert maker.make() == stored
+
+
+@entries("packet", "good")
+def test_good_packet(entry: dict[str, Any]) -> None:
+    found = packet.unpack(content(entry))
+    fields = dict(entry["fields"])
+    assert found.kind.name == fields.pop("kind")
+    assert found.payload.hex() == fields.pop("payload_hex")
+    assert {name: getattr(found, name) for name in fields} == fields
+    assert packet.pack(found) == content(entry)
+
+
+@entries("packet", "bad")
+def test_bad_packet(entry: dict[str, Any]) -> None:
+    with pytest.raises(PacketError) as caught:
+        packet.unpack(content(entry))
+    assert caught.value.reason == entry["reason"]
+
+
+@entries("drop", "good")
+def test_good_drop(entry: dict[str, Any]) -> None:
+    found = [[r.reason.name, r.first, r.count] for r in drop.unpack(content(entry))]
+    assert found == entry["records"]
+
+
+@entries("drop", "bad")
+def test_bad_drop(entry: dict[str, Any]) -> None:
+    with pytest.raises(PacketError) as caught:
+        drop.unpack(content(entry))
+    assert caught.value.reason == entry["reason"]
+
+
+@entries("tables", "good")
+def test_good_tables(entry: dict[str, Any]) -> None:
+    assert TableSet.from_bytes(content(entry)).sha256 == entry["sha256"]
+
+
+@entries("tables", "bad")
+def test_bad_tables(entry: dict[str, Any]) -> None:
+    with pytest.raises(TableError):
+        TableSet.from_bytes(content(entry))
+
+
+def decode(entry: dict[str, Any]) -> stream.Decoded:
+    tables = TableSet.from_bytes((FOLDER / entry["tables"]).read_bytes())
+    height, width = entry["shape"]
+    return stream.decode(
+        content(entry), tables, tuple(entry["layers"]), entry["upto"], (height, width)
+    )
+
+
+@entries("stream", "good")
+def test_good_stream(entry: dict[str, Any]) -> None:
+    found = decode(entry)
+    symbols = np.frombuffer((FOLDER / entry["symbols"]).read_bytes(), np.int8)
+    n = entry["symbols_decoded"]
+    assert (found.symbols_decoded, found.complete_layers) == (n, entry["complete_layers"])
+    np.testing.assert_array_equal(found.symbols.ravel()[:n], symbols[:n])
+    assert not found.symbols.ravel()[n:].any()
+
+
+@entries("stream", "bad")
+def test_bad_stream(entry: dict[str, Any]) -> None:
+    with pytest.raises(StreamError):
+        decode(entry)
+
+
+@entries("ack", "good")
+def test_good_ack(entry: dict[str, Any]) -> None:
+    found, fields = ack.unpack(content(entry)), entry["fields"]
+    assert [list(r) for r in found.ranges] == fields["ranges"]
+    assert found.boot == fields["boot"]
+    assert found.cumulative == fields["cumulative"]
+    assert found.window == fields["window"]
+
+
+@entries("ack", "bad")
+def test_bad_ack(entry: dict[str, Any]) -> None:
+    with pytest.raises(AckError) as caught:
+        ack.unpack(content(entry))
+    assert caught.value.reason == entry["reason"]
