@@ -84,6 +84,7 @@ class Mqtt(Section):
     user: str | None = None
     password: SecretStr | None = None
     password_file: LocalPath | None = None
+    root: str = Field(default="tactic/v1", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     health_s: float = Field(default=30.0, ge=0.1)
     tls: Tls | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ class Log:
     ) -> None:
         self._stream = stream or sys.stdout
         self._unix_ns = unix_ns
+        self._lock = threading.Lock()
 
     def info(self, event: str, **fields: object) -> None:
         """Write something an operator expects."""
@@ -38,6 +40,6 @@ class Log:
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
         moment = datetime.fromtimestamp(self._unix_ns() / 1e9, UTC)
         line = {"ts": moment.isoformat(timespec="milliseconds"), "level": level, "event": event}
-        # One write call a line, so that lines of two threads do not mix.
-        self._stream.write(json.dumps(line | fields, default=str) + "\n")
-        self._stream.flush()
+        with self._lock:
+            self._stream.write(json.dumps(line | fields, default=str) + "\n")
+            self._stream.flush()

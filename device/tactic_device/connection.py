@@ -1,0 +1,179 @@
+"""One connection to the broker, from CONNECT to its end. The next one is a new object.
+
+paho's own thread only turns what happens into events; all decisions are the uplink's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from tactic_codec.errors import ConfigError
+
+from tactic_device.config import Mqtt, Tls
+
+V5 = MQTTProtocolVersion.MQTTv5
+V311 = MQTTProtocolVersion.MQTTv311
+
+_ALIAS = 1
+_GOODBYE_S = 2.0
+_UNSUPPORTED_VERSION = 0x84
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The broker took the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection was refused or has ended.
+
+    ``answered``: the broker refused it in words; ``version``: because it knows no MQTT 5.
+    """
+
+    cause: str
+    answered: bool = False
+    version: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message on a subscribed topic."""
+
+    topic: str
+    payload: bytes
+
+
+Event = Accepted | Closed | Arrived
+
+
+class Connection:
+    """A client of one broker for one connection.
+
+    Parameters
+    ----------
+    config : Mqtt
+    client_id : str
+    will : (topic, payload)
+        Retained; published by the broker when the node vanishes.
+    version : MQTTProtocolVersion
+    report : callable (Connection, Event)
+        Called from another thread.
+    """
+
+    def __init__(
+        self,
+        config: Mqtt,
+        client_id: str,
+        will: tuple[str, bytes],
+        version: MQTTProtocolVersion,
+        report: Callable[[Connection, Event], None],
+    ) -> None:
+        self._config = config
+        self._version = version
+        self._report = report
+        self._aliases = 0
+        self._aliased: str | None = None
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=True if version == V311 else None,
+            protocol=version,
+            reconnect_on_failure=False,
+        )
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._client.will_set(will[0], will[1], qos=1, retain=True)
+        if config.user:
+            self._client.username_pw_set(config.user, config.secret())
+        if config.tls:
+            self._client.tls_set_context(tls_context(config.tls))
+
+    def open(self) -> None:
+        """Connect; `Accepted` or `Closed` is reported later.
+
+        Raises
+        ------
+        OSError
+            The broker's machine cannot be reached.
+        """
+        # paho's first MQTT 5 connection is a clean start with session expiry 0.
+        self._client.connect(self._config.host, self._config.port, self._config.keepalive_s)
+        self._client.loop_start()
+
+    def subscribe(self, *topics: str) -> None:
+        """Subscribe with QoS 1."""
+        self._client.subscribe([(topic, 1) for topic in topics])
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish a retained message with QoS 1."""
+        self._client.publish(topic, payload, qos=1, retain=True)
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0; the topic's name travels once where the broker allows an alias."""
+        if not self._aliases:
+            self._client.publish(topic, payload)
+            return
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.TopicAlias = _ALIAS
+        name = "" if self._aliased == topic else topic
+        self._client.publish(name, payload, properties=properties)
+        self._aliased = topic
+
+    def close(self, topic: str | None = None, payload: bytes = b"") -> None:
+        """Say a last retained word, if given, and disconnect."""
+        if topic and self._client.is_connected():
+            last = self._client.publish(topic, payload, qos=1, retain=True)
+            # If the connection ends meanwhile, the last will says the same.
+            with suppress(RuntimeError, ValueError):
+                last.wait_for_publish(_GOODBYE_S)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(
+        self, _c: Client, _u: Any, _f: ConnectFlags, code: ReasonCode, given: Properties | None
+    ) -> None:
+        if code.is_failure:
+            version = code.value == _UNSUPPORTED_VERSION
+            self._report(self, Closed(str(code), answered=True, version=version))
+            return
+        self._aliases = getattr(given, "TopicAliasMaximum", 0) if self._version == V5 else 0
+        self._report(self, Accepted())
+
+    def _on_disconnect(
+        self, _c: Client, _u: Any, _f: DisconnectFlags, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        self._report(self, Closed(str(code)))
+
+    def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
+        self._report(self, Arrived(message.topic, bytes(message.payload)))
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Load the certificates.
+
+    Raises
+    ------
+    ConfigError
+        One of the files is missing or is no certificate.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca))
+        if tls.cert and tls.key:
+            context.load_cert_chain(tls.cert, tls.key)
+    except OSError as fault:
+        names = ", ".join(str(path) for path in (tls.ca, tls.cert, tls.key) if path)
+        raise ConfigError(
+            f"{names}: {fault.strerror or fault}; correct the files in mqtt.tls"
+        ) from fault
+    return context

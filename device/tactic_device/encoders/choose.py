@@ -1,0 +1,92 @@
+"""Which runtime to use: the first in the order of preference that gives the right latents."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tactic_codec.bundle import Bundle
+
+from tactic_device.encoders.base import PREFERENCE, Encoder, load
+from tactic_device.errors import EncoderError
+
+PROBE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """A runtime that passed, and why the ones before it did not.
+
+    Attributes
+    ----------
+    encoder : Encoder
+    runtime : str
+    refused : dict
+        Reason by runtime.
+    """
+
+    encoder: Encoder
+    runtime: str
+    refused: dict[str, str]
+
+
+def choose(bundle: Bundle, runtime: str, threads: int) -> Choice:
+    """Probe runtimes and load the first that passes.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    runtime : str
+        ``auto``, or the only one to try.
+    threads : int
+
+    Raises
+    ------
+    EncoderError
+        None passes; the reasons are in the message.
+    """
+    refused: dict[str, str] = {}
+    for name in PREFERENCE if runtime == "auto" else (runtime,):
+        model = model_file(bundle, name)
+        fault = probe(bundle, name, model, threads)
+        if fault is None:
+            return Choice(load(name, model, threads), name, refused)
+        refused[name] = fault
+    reasons = "; ".join(f"{name}: {fault}" for name, fault in refused.items())
+    raise EncoderError(
+        f"{bundle.path}: no runtime runs the encoder ({reasons}); "
+        "install ai-edge-litert or onnxruntime"
+    )
+
+
+def model_file(bundle: Bundle, runtime: str) -> Path:
+    """Find the encoder file that a runtime reads."""
+    codec = bundle.codec
+    return bundle.file(codec.encoder_onnx if runtime == "onnxruntime" else codec.encoder_tflite)
+
+
+def probe(bundle: Bundle, runtime: str, model: Path, threads: int) -> str | None:
+    """Try a runtime in a process of its own; return why it cannot be used, or None."""
+    entries = bundle.manifest.probe
+    files = (model, bundle.file(entries.frames), bundle.file(entries.latents))
+    command = [sys.executable, "-m", "tactic_device.encoders.probe", runtime]
+    command += [*map(str, files), str(threads)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=PROBE_S, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return f"gave no latents within {PROBE_S:g} s"
+    if done.returncode < 0:
+        return f"killed by {signal.Signals(-done.returncode).name}"
+    try:
+        fault: str | None = json.loads(done.stdout.splitlines()[-1])["fault"]
+    except (ValueError, IndexError, KeyError):
+        return f"probe failed with exit status {done.returncode}"
+    return fault

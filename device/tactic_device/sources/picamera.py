@@ -1,0 +1,47 @@
+"""The Raspberry Pi camera. picamera2 comes from apt, so it is looked for only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from tactic_device.errors import SourceError
+from tactic_device.sources.base import Pace, Shot
+
+
+class PiCamera:
+    """The first camera that libcamera finds."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        try:
+            module = importlib.import_module("picamera2")
+        except ImportError as fault:
+            raise SourceError(
+                "picamera2 is not installed; apt install python3-picamera2 and make the venv "
+                "with --system-site-packages"
+            ) from fault
+        try:
+            self._camera = module.Picamera2()
+            # picamera2 names formats by byte order in memory: BGR888 gives arrays in RGB order.
+            wanted = self._camera.create_video_configuration(main={"format": "BGR888"})
+            self._camera.configure(wanted)
+            self._camera.start()
+        except (IndexError, RuntimeError) as fault:
+            raise SourceError(
+                f"Raspberry Pi camera not found or in use ({fault}); check the ribbon cable and "
+                "`rpicam-hello --list-cameras`"
+            ) from fault
+
+    def shots(self) -> Iterator[Shot]:
+        """Yield the newest picture whenever one is due."""
+        while self._pace.sleep():
+            pixels = np.ascontiguousarray(self._camera.capture_array("main"), dtype=np.uint8)
+            yield Shot(pixels, self._pace.clock_ns())
+
+    def close(self) -> None:
+        """Stop the camera."""
+        self._camera.stop()
+        self._camera.close()

@@ -1,0 +1,264 @@
+"""The sending thread: keeps a connection, sends what the sender names, takes acknowledgements.
+
+The broker may be away at any time, at the start too: that is one warning a time, and the node
+goes on capturing into its outbox.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+from tactic_delivery import ack as ack_message
+from tactic_delivery.errors import AckError
+
+from tactic_device.config import Mqtt
+from tactic_device.connection import (
+    V5,
+    V311,
+    Accepted,
+    Arrived,
+    Closed,
+    Connection,
+    Event,
+    tls_context,
+)
+from tactic_device.dispatch import Dispatch
+from tactic_device.log import Log
+from tactic_device.topics import Topics
+
+S = 1_000_000_000
+ANSWER_NS = 10 * S
+STEADY_NS = 10 * S
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
+REFUSALS_BEFORE_CHANGE = 2
+_LONGEST_WAIT_S = 1.0
+
+Facts = Callable[[], dict[str, object]]
+
+
+class Uplink:
+    """Runs between `start` and `stop`.
+
+    Parameters
+    ----------
+    config : Mqtt
+    topics : Topics
+    dispatch : Dispatch
+    birth, health : callable
+        Give the bodies of the two messages when they are due.
+    log : Log
+    clock_ns : callable
+        Time since boot, nanoseconds.
+    rng : random.Random
+        Jitter of reconnection.
+
+    Raises
+    ------
+    ConfigError
+        The password or a certificate cannot be read.
+    """
+
+    def __init__(
+        self,
+        config: Mqtt,
+        topics: Topics,
+        dispatch: Dispatch,
+        *,
+        birth: Facts,
+        health: Facts,
+        log: Log,
+        clock_ns: Callable[[], int],
+        rng: Random,
+    ) -> None:
+        config.secret()
+        if config.tls:
+            tls_context(config.tls)
+        self._config = config
+        self._topics = topics
+        self._dispatch = dispatch
+        self._birth = birth
+        self._health = health
+        self._log = log
+        self._clock_ns = clock_ns
+        self._rng = rng
+        self.counts: Counter[str] = Counter()
+        self._fault: Exception | None = None
+        self._version = V5
+        self._refusals = 0
+        self._failures = 0
+        self._down = False
+        self._present: bool | None = None
+        self._connection: Connection | None = None
+        self._accepted_ns: int | None = None
+        self._give_up_ns = 0
+        self._retry_ns = 0
+        self._health_ns = 0
+        self._events: queue.SimpleQueue[tuple[Connection, Event] | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uplink")
+
+    def start(self) -> None:
+        """Start the thread; does not wait for the broker."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at once whether there is something to send."""
+        self._events.put(None)
+
+    def check(self) -> None:
+        """Raise here what ended the thread, if something did."""
+        if self._fault:
+            raise self._fault
+
+    def stop(self) -> None:
+        """Say that the node goes offline, disconnect, end the thread."""
+        self._stopping.set()
+        self.wake()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._step()
+        except Exception as fault:  # handed to the main thread by check()
+            self._fault = fault
+        finally:
+            if self._connection:
+                self._connection.close(self._topics.of("state"), self._state("offline"))
+
+    def _step(self) -> None:
+        now_ns = self._clock_ns()
+        self._watch_connection(now_ns)
+        wake_ns = self._transmit(now_ns)
+        self._dispatch.sync_if_due(now_ns)
+        self._await_events(now_ns, wake_ns)
+
+    def _watch_connection(self, now_ns: int) -> None:
+        if self._connection is None and now_ns >= self._retry_ns:
+            self._connect(now_ns)
+        elif self._connection and self._accepted_ns is None and now_ns >= self._give_up_ns:
+            self._on_closed(Closed("no answer"), now_ns)
+
+    def _connect(self, now_ns: int) -> None:
+        will = (self._topics.of("state"), self._state("offline"))
+        client_id = f"tactic-{self._topics.site}-{self._topics.node}"
+        self._accepted_ns = None
+        self._give_up_ns = now_ns + ANSWER_NS
+        self._connection = Connection(self._config, client_id, will, self._version, self._report)
+        try:
+            self._connection.open()
+        except OSError as fault:
+            self._on_closed(Closed(fault.strerror or str(fault), answered=True), now_ns)
+
+    def _report(self, connection: Connection, event: Event) -> None:
+        self._events.put((connection, event))
+
+    def _await_events(self, now_ns: int, wake_ns: int | None) -> None:
+        due_ns = [now_ns + int(_LONGEST_WAIT_S * S)]
+        due_ns += [wake_ns] if wake_ns is not None else []
+        due_ns += [self._retry_ns] if self._connection is None else []
+        timeout_s = max(0.0, (min(due_ns) - self._clock_ns()) / S)
+        try:
+            self._handle(self._events.get(timeout=timeout_s))
+            while True:
+                self._handle(self._events.get_nowait())
+        except queue.Empty:
+            return
+
+    def _handle(self, item: tuple[Connection, Event] | None) -> None:
+        if item is None or item[0] is not self._connection:
+            return
+        now_ns = self._clock_ns()
+        event = item[1]
+        if isinstance(event, Accepted):
+            self._on_accepted(item[0], now_ns)
+        elif isinstance(event, Closed):
+            self._on_closed(event, now_ns)
+        else:
+            self._on_message(event, now_ns)
+
+    def _on_accepted(self, connection: Connection, now_ns: int) -> None:
+        self._accepted_ns = now_ns
+        self._refusals = 0
+        self._down = False
+        self._health_ns = now_ns
+        self._log.info("mqtt_up", broker=self._place, version=self._version.name)
+        connection.subscribe(self._topics.of("ack"), self._topics.gateway)
+        connection.publish(self._topics.of("state"), self._state("online"))
+        connection.publish(self._topics.of("birth"), json.dumps(self._birth()).encode())
+        self._dispatch.on_connection(True)
+
+    def _on_closed(self, event: Closed, now_ns: int) -> None:
+        accepted_ns, self._accepted_ns = self._accepted_ns, None
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+        self._present = None
+        self._dispatch.on_connection(False)
+        if accepted_ns is not None and now_ns - accepted_ns > STEADY_NS:
+            self._failures = 0
+        wait_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self._retry_ns = now_ns + int(wait_s * self._rng.uniform(0.5, 1.0) * S)
+        if accepted_ns is None and self._changes_version(event):
+            self._retry_ns = now_ns
+        elif not self._down:
+            self._down = True
+            remedy = "frames wait in the outbox; check [mqtt] and the broker"
+            self._log.warning("mqtt_down", broker=self._place, cause=event.cause, remedy=remedy)
+
+    def _changes_version(self, event: Closed) -> bool:
+        """Try MQTT 3.1.1 where 5 is refused, and after two silent refusals the other one."""
+        self._refusals = 0 if event.answered else self._refusals + 1
+        if self._refusals < REFUSALS_BEFORE_CHANGE and not event.version:
+            return False
+        self._refusals = 0
+        self._version = V311 if self._version == V5 else V5
+        return event.version
+
+    def _on_message(self, message: Arrived, now_ns: int) -> None:
+        if message.topic == self._topics.gateway:
+            self._on_presence(message.payload)
+            return
+        try:
+            self._dispatch.on_ack(ack_message.unpack(message.payload), now_ns)
+            self.counts["acks"] += 1
+        except AckError as fault:
+            self.counts["acks_rejected"] += 1
+            if self.counts["acks_rejected"] == 1:
+                self._log.warning("ack_rejected", cause=str(fault))
+
+    def _on_presence(self, payload: bytes) -> None:
+        try:
+            present = json.loads(payload)["state"] == "online"
+        except (ValueError, KeyError, TypeError, RecursionError):
+            present = False
+        if present != self._present:
+            self._log.info("gateway_online" if present else "gateway_offline")
+        self._present = present
+        self._dispatch.on_gateway(present)
+
+    def _transmit(self, now_ns: int) -> int | None:
+        if self._connection is None or self._accepted_ns is None:
+            return None
+        if now_ns >= self._health_ns:
+            self._health_ns = now_ns + int(self._config.health_s * S)
+            self._connection.publish(self._topics.of("health"), json.dumps(self._health()).encode())
+        packets, wake_ns = self._dispatch.poll(now_ns)
+        for data in packets:
+            self._connection.send(self._topics.of("f"), data)
+            self.counts["sent_packets"] += 1
+            self.counts["sent_bytes"] += len(data)
+        return min(wake_ns, self._health_ns) if wake_ns is not None else self._health_ns
+
+    def _state(self, state: str) -> bytes:
+        return json.dumps({"state": state, "boot": self._dispatch.boot}).encode()
+
+    @property
+    def _place(self) -> str:
+        return f"{self._config.host}:{self._config.port}"
