@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tactic_gateway.errors import StoreError
 
+_REMEDY = "check [store] path and its permissions"
+
 
 class Database:
     """One connection that all threads share.
@@ -30,11 +32,18 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except (sqlite3.Error, OSError) as fault:
+            raise StoreError(f"{path}: {fault}; {_REMEDY}") from fault
+        try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             _migrate(self._db, path)
-        except (sqlite3.Error, OSError) as fault:
-            raise StoreError(f"{path}: {fault}; check [store] path and its permissions") from fault
+        except sqlite3.Error as fault:
+            self._db.close()
+            raise StoreError(f"{path}: {fault}; {_REMEDY}") from fault
+        except StoreError:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Close the file; nothing can be read or written afterwards."""

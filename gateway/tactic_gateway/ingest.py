@@ -72,6 +72,7 @@ class Ingest:
         self._metrics = metrics
         self._log = log
         self._receivers = Receivers(store)
+        self._unknown: set[int] = set()
         self._queue: queue.Queue[Message] = queue.Queue(QUEUE_MESSAGES)
 
     def offer(self, message: Message) -> None:
@@ -110,7 +111,7 @@ class Ingest:
         try:
             for message in messages:
                 self._add(message, batch)
-            self._store.commit(batch.arrivals, batch.births, batch.rejects)
+            waiting = self._store.commit(batch.arrivals, batch.births, batch.rejects)
         except StoreError as fault:
             self._receivers.forget(batch.touched)
             self._metrics.add("store_errors")
@@ -121,6 +122,7 @@ class Ingest:
         for node, ack in self._receivers.acknowledge(batch.touched, window):
             self._publish(self._topics.of(node, "ack"), ack)
         self._count(batch)
+        self._note_unknown(waiting)
         if batch.arrivals:
             self._wake()
 
@@ -141,6 +143,13 @@ class Ingest:
                 batch.arrivals.append(replace(record, drops=receipt.dropped))
             else:
                 batch.duplicates += 1
+
+    def _note_unknown(self, waiting: Counter[int]) -> None:
+        self._metrics.add("waiting", waiting.total())
+        for wire in sorted(set(waiting) - self._unknown):
+            remedy = "its frames are stored and wait: add its path to [bundles] and restart"
+            self._log.warning("bundle_unknown", bundle=f"{wire:04x}", remedy=remedy)
+        self._unknown |= set(waiting)
 
     def _count(self, batch: _Batch) -> None:
         self._metrics.add("packets", len(batch.arrivals))

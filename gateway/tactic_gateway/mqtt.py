@@ -46,10 +46,6 @@ class Broker:
     ----------
     config : Mqtt
     topics : Topics
-    deliver : callable (Message)
-        Called in the network thread for every packet and birth; must not block.
-    greet : callable
-        Called in the network thread after every connection; must not block.
     metrics : Metrics
     log : Log
     rng : random.Random
@@ -66,16 +62,14 @@ class Broker:
         config: Mqtt,
         topics: Topics,
         *,
-        deliver: Callable[[Message], None],
-        greet: Callable[[], None],
         metrics: Metrics,
         log: Log,
         rng: random.Random,
     ) -> None:
         self._config = config
         self._topics = topics
-        self._deliver = deliver
-        self._greet = greet
+        self._deliver: Callable[[Message], None]
+        self._greet: Callable[[], None]
         self._metrics = metrics
         self._log = log
         self._rng = rng
@@ -94,8 +88,20 @@ class Broker:
         """Whether the broker has accepted the connection and still holds it."""
         return self._client.is_connected()
 
-    def start(self) -> None:
-        """Begin to connect, in a thread of its own; a broker that is down is waited for."""
+    def start(self, deliver: Callable[[Message], None], greet: Callable[[], None]) -> None:
+        """Begin to connect, in a thread of its own; a broker that is down is waited for.
+
+        Parameters
+        ----------
+        deliver : callable (Message)
+            Called in that thread for every packet and birth; must not block.
+        greet : callable
+            Called in that thread after every connection; must not block.
+        """
+        self._deliver, self._greet = deliver, greet
+        self._connect()
+
+    def _connect(self) -> None:
         newest = self._protocol == MQTTProtocolVersion.MQTTv5
         self._client.connect_async(
             self._config.host,
@@ -114,7 +120,7 @@ class Broker:
             self._protocol = MQTTProtocolVersion.MQTTv311
             self._log.warning("mqtt_downgrade", version="3.1.1")
             self._client = self._make()
-            self.start()
+            self._connect()
 
     def publish(self, topic: str, payload: str | bytes, qos: int, retain: bool) -> None:
         """Send, or queue while the broker is away; counted as ``unsent`` where neither goes.

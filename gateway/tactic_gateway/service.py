@@ -1,6 +1,6 @@
 """The gateway process: start, loop, drain, stop.
 
-Order of starting: bundles, store, workers, ingest, broker; so a packet is only ever taken when
+Order of starting: bundles, store, workers, ingest, connection; so a packet is only ever taken when
 everything behind it works. Order of stopping: broker presence, ingest, workers, store.
 """
 
@@ -82,6 +82,13 @@ class Service:
         self._greeted = threading.Event()
         self._started_s = time.monotonic()
         self._pipelines = _pipelines(config, log)
+        self._broker = Broker(
+            config.mqtt,
+            self._topics,
+            metrics=self._metrics,
+            log=log,
+            rng=random.SystemRandom(),
+        )
         self._store = Store(config.store.path)
         log.info("store_open", path=config.store.path, **self._store.requeue(self._pipelines))
         self._workers = Workers(
@@ -102,20 +109,11 @@ class Service:
             metrics=self._metrics,
             log=log,
         )
-        self._broker = Broker(
-            config.mqtt,
-            self._topics,
-            deliver=self._ingest.offer,
-            greet=self._greeted.set,
-            metrics=self._metrics,
-            log=log,
-            rng=random.SystemRandom(),
-        )
 
     def run(self, stop: threading.Event) -> int:
         """Work until ``stop`` is set; 0, or 1 if a thread ended by itself."""
         threads = self._start_threads(stop)
-        self._broker.start()
+        self._broker.start(self._ingest.offer, self._greeted.set)
         self._log.info("gateway_ready", site=self._config.gateway.site)
         next_health_s = time.monotonic()
         while not stop.wait(_TICK_S) and all(thread.is_alive() for thread in threads):

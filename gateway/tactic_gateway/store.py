@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind
 from tactic_codec.types import FrameKey
 
@@ -103,8 +105,15 @@ class Store:
         arrivals: Sequence[Arrival],
         births: Sequence[Birth] = (),
         rejects: Mapping[str, int] | None = None,
-    ) -> None:
-        """Store what arrived, in one transaction."""
+    ) -> Counter[int]:
+        """Store what arrived, in one transaction.
+
+        Returns
+        -------
+        Counter of int
+            Frames that wait, by the short id of their bundle.
+        """
+        frames = (a.packet for a in arrivals if a.packet.kind is Kind.FRAME)
         with self._database.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO boots (node, boot, booted_unix_ns, birth)"
@@ -118,6 +127,7 @@ class Store:
             )
             for arrival in arrivals:
                 self._insert(db, arrival)
+        return Counter(frame.bundle for frame in frames if frame.bundle not in self._wires)
 
     def _insert(self, db: sqlite3.Connection, arrival: Arrival) -> None:
         node, packet = arrival.node, arrival.packet
@@ -208,10 +218,20 @@ class Store:
                 " JOIN results r USING (node, boot, seq, head)"
             ).fetchall()
 
-    def dropped(self) -> dict[int, int]:
-        """Packets that nodes gave up, by reason."""
+    def account(self) -> dict[str, int]:
+        """Count what became of every frame: stored ones by status, and ``dropped.REASON``.
+
+        Reads the whole store: for tests and reports, not for every minute.
+        """
         with self._database.transaction() as db:
-            return dict(db.execute("SELECT reason, sum(count) FROM drops GROUP BY reason"))
+            stored = db.execute(
+                "SELECT status, count(*) FROM packets WHERE kind = 0 GROUP BY status"
+            ).fetchall()
+            dropped = db.execute("SELECT reason, sum(count) FROM drops GROUP BY reason").fetchall()
+        return {
+            **{Status(status).name.lower(): count for status, count in stored},
+            **{f"dropped.{Reason(reason).name.lower()}": count for reason, count in dropped},
+        }
 
 
 def _job(db: sqlite3.Connection, row: tuple[int, str, int, int, int, int, int, bytes, int]) -> Job:

@@ -137,7 +137,7 @@ def test_dropped_packets_count_as_settled(bench: Bench, wire: Wire, store: Store
     report = pack(Packet(kind=Kind.DROP, boot=7, pkt=4, payload=drop.pack(records)))
     ((_, sent),) = bench.take(wire.frame(0), wire.frame(2), wire.raw(report))
     assert sent.cumulative == 5
-    assert store.dropped() == {Reason.FULL: 2}
+    assert store.account() == {"new": 2, "dropped.full": 2}
     bench.take(wire.frame(1))
     assert bench.metrics.snapshot()["duplicates"] == 1
 
@@ -222,12 +222,15 @@ def test_boot_time_is_believed_only_of_a_synchronised_clock(
 
 
 def test_a_packet_of_an_unknown_bundle_is_stored_and_acknowledged(
-    bench: Bench, store: Store, wire: Wire
+    bench: Bench, store: Store, wire: Wire, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     ((_, sent),) = bench.take(wire.frame(0, bundle=1))
+    bench.take(wire.frame(1, bundle=1))
     assert sent.cumulative == 1
+    assert [event["bundle"] for event in events()] == ["0001"]
+    assert bench.metrics.snapshot() == {"packets": 2, "waiting": 2}
     assert store.claim(9) == []
-    assert store.requeue([1]) == {"new": 1, "waiting": 0}
+    assert store.requeue([1]) == {"new": 2, "waiting": 0}
 
 
 def test_a_full_queue_lets_messages_go(bench: Bench, wire: Wire) -> None:

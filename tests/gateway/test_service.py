@@ -267,13 +267,11 @@ def test_falls_back_to_the_older_protocol(log: Log, events: Events) -> None:
     broker = Broker(
         Mqtt(host="127.0.0.1", port=listener.getsockname()[1]),
         Topics("tactic/v1", "lab"),
-        deliver=heard.append,
-        greet=greeted.set,
         metrics=Metrics(),
         log=log,
         rng=Random(1),
     )
-    broker.start()
+    broker.start(heard.append, greeted.set)
     for _ in range(1000):
         broker.tend()
         if greeted.wait(0.02):

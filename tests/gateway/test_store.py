@@ -95,7 +95,7 @@ def test_settled_numbers_come_as_ranges(path: Path) -> None:
     assert store.settled("cam", 1) == [(0, 3), (3, 2), (6, 2), (9, 2)]
     assert store.settled("cam", 2) == [(100, 1)]
     assert store.settled("other", 1) == []
-    assert store.dropped() == {Reason.FULL: 2}
+    assert store.account() == {"new": 6 + 1, "dropped.full": 2}
     store.close()
 
 
