@@ -78,22 +78,24 @@ def about() -> dict[str, str]:
     if info.exists():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = names[0].partition(": ")[2] if names else cpu
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return {
         "cpu": cpu,
         "machine": platform.machine(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "commit": commit or "unknown",
+        "commit": commit(),
         "date": today,
     }
+
+
+def commit() -> str:
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parents[1]), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "codec", "bench/coder.py")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-changed" if changed else "")
 
 
 def main() -> None:
