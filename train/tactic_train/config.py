@@ -58,6 +58,9 @@ class Stage(Section):
     head: Literal["frozen", "tuned"] = "frozen"
     rounding: Literal["noise", "straight-through"] = "noise"
     """What stands for rounding on the way to the decoder; the rate always sees noise."""
+    encoder: Literal["float", "int8"] = "float"
+    """``int8``: weights and activations of the encoder on the int8 grid, so that quantising it
+    afterwards costs nothing (quantisation-aware training)."""
     head_px: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)] = (224,)
     """Sides at which the head sees the crop, taken in turn, one a step."""
 

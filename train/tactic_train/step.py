@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tactic_train import losses
 from tactic_train.config import Stage
 from tactic_train.density import LogisticMixture
+from tactic_train.fake_quant import encode_on_grid
 from tactic_train.heads import Head, resize
 from tactic_train.networks import Codec
 
@@ -62,7 +63,8 @@ class System(nn.Module):
         head_px : int
             Side at which the head sees picture and reconstruction.
         """
-        latent = self.codec.encode(picture)
+        int8 = stage.encoder == "int8"
+        latent = encode_on_grid(self.codec, picture) if int8 else self.codec.encode(picture)
         noisy = losses.add_noise(latent, noise)
         hard = stage.rounding == "straight-through"
         reconstruction = self.codec.decode(

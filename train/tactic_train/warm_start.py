@@ -41,15 +41,15 @@ def warm_start(codec: StridedCodec, density: LogisticMixture, pictures: Tensor, 
     x = pictures
     for conv in (stem, first, second):
         basis, mean = _principal(_windows(x, conv.stride[0]), conv.out_channels)
-        rotation = torch.linalg.qr(torch.randn(len(basis), len(basis), generator=generator)).Q
-        bases.append(rotation @ basis)
+        bases.append(_rotation(len(basis), generator) @ basis)
         means.append(mean)
         x = _lifted(conv, bases[-1], mean, x)
-    _set(mix, nn.init.dirac_(torch.empty_like(mix.weight)), torch.zeros(mix.out_channels))
-    basis, mean = _principal(x.movedim(1, -1).flatten(0, 2), last.out_channels)
+    turn = _rotation(mix.out_channels, generator)
+    x = _lifted(mix, turn, x.mean(dim=(0, 2, 3)), x)
+    basis, mean = _principal(_windows(x, 1), last.out_channels)
     bias = F.pad(-GAIN * basis @ mean, (0, last.out_channels - len(basis)))
     _set(last, GAIN * basis[:, :, None, None], bias)
-    _transpose_into(codec.decoder, basis, bases, means[0])
+    _transpose_into(codec.decoder, basis @ turn, bases, means[0])
     _fit(density, last(x))
 
 
@@ -66,12 +66,16 @@ def _principal(rows: Tensor, components: int) -> tuple[Tensor, Tensor]:
     return vectors.flip(1)[:, :components].T.float().contiguous(), mean
 
 
+def _rotation(size: int, generator: torch.Generator) -> Tensor:
+    return torch.linalg.qr(torch.randn(size, size, generator=generator)).Q
+
+
 def _lifted(conv: nn.Conv2d, basis: Tensor, mean: Tensor, x: Tensor) -> Tensor:
-    """Write a basis into the first taps of a convolution; the features after its ReLU."""
+    """Write a basis into a convolution, at its input's own place; the features after its ReLU."""
     side = conv.stride[0]
     spread = ((_windows(x, side) - mean) @ basis.T).std(dim=0)
     taps = basis.reshape(-1, conv.in_channels, side, side)
-    _set(conv, taps, LIFT * spread - basis @ mean, random=RANDOM)
+    _set(conv, taps, LIFT * spread - basis @ mean, random=RANDOM, first=int(conv.padding[0]))
     return F.relu(conv(x))
 
 

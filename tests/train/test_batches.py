@@ -1,0 +1,100 @@
+"""Order, crops and noise depend on the seed and the step, and on nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tactic_train.batches import Crops, StepSampler, make_loader, noise, random_crop
+from tactic_train.data import Item, open_source
+from tactic_train.errors import DataError
+
+
+def keys(start: int, stop: int, share: slice = slice(None)) -> list[list[tuple[int, int]]]:
+    return list(StepSampler(10, 4, share, seed=7, start=start, stop=stop))
+
+
+def test_every_epoch_shows_every_image_once() -> None:
+    order = [item for batch in keys(0, 5) for _, item in batch]
+    assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
+    assert order[:10] != order[10:]
+
+
+def test_a_later_start_goes_on_with_the_same_batches() -> None:
+    assert keys(0, 6)[3:] == keys(3, 6)
+
+
+def test_shares_of_processes_make_up_the_batch() -> None:
+    halves = zip(keys(0, 4, slice(0, 2)), keys(0, 4, slice(2, 4)), strict=True)
+    assert [a + b for a, b in halves] == keys(0, 4)
+
+
+def test_order_and_noise_never_change_between_versions() -> None:
+    assert [item for _, item in keys(0, 1)[0]] == [8, 0, 7, 1]
+    assert noise(7, 1, (3,)).tolist() == pytest.approx([0.09261, 0.269494, -0.471036], abs=1e-6)
+
+
+def test_noise_is_uniform_and_differs_between_steps() -> None:
+    first, second = noise(1, 5, (64, 8, 4, 4)), noise(1, 6, (64, 8, 4, 4))
+    assert first.dtype == torch.float32
+    assert first.min() >= -0.5 and first.max() < 0.5
+    assert first.mean().abs() < 0.02
+    assert not torch.equal(first, second)
+    assert torch.equal(first, noise(1, 5, (64, 8, 4, 4)))
+
+
+@pytest.mark.parametrize("size", [(40, 48), (5, 9), (1, 1), (300, 33)])
+def test_crops_of_any_picture_have_the_size_asked_for(size: tuple[int, int]) -> None:
+    picture = np.zeros((*size, 3), np.uint8)
+    for seed in range(5):
+        assert random_crop(picture, 32, np.random.default_rng(seed)).shape == (32, 32, 3)
+
+
+# From Python 3.12 on a fork beside torch's threads is warned of.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_workers_read_a_zip_to_the_same_batches(photos_zip: Path) -> None:
+    items = open_source(f"imagefolder:{photos_zip}").train
+    sampler = StepSampler(len(items), 4, slice(None), seed=1, start=0, stop=6)
+    alone, helped = (
+        list(make_loader(Crops(items, 32, seed=1), sampler, workers)) for workers in (0, 2)
+    )
+    for a, b in zip(alone, helped, strict=True):
+        assert torch.equal(a.picture, b.picture)
+        assert torch.equal(a.label, b.label)
+
+
+def broken() -> bytes:
+    raise OSError("disk fault")
+
+
+def test_the_next_image_stands_in_for_a_broken_one(photos: Path) -> None:
+    good = open_source(f"imagefolder:{photos}").train[:2]
+    items = (good[0], Item("bad.png", broken, 0), Item("text.png", lambda: b"text", 0), good[1])
+    crops = Crops(items, 32, seed=0)
+    sample = crops[0, 1]
+    assert sample.broken == 1
+    assert sample.label == good[1].label
+    assert crops[0, 0].broken == -1
+    with pytest.raises(DataError, match=r"bad\.png"):
+        Crops(items[1:3], 32, seed=0)[0, 0]
+
+
+def test_the_cache_keeps_within_its_bound(photos: Path) -> None:
+    reads = []
+    source = open_source(f"imagefolder:{photos}").train[:4]
+
+    def counted(item: Item) -> Item:
+        def read() -> bytes:
+            reads.append(item.name)
+            return item.read()
+
+        return Item(item.name, read, item.label)
+
+    picture_bytes = 40 * 48 * 3
+    crops = Crops(tuple(map(counted, source)), 32, seed=0, cache_bytes=2 * picture_bytes)
+    for step in range(3):
+        for index in range(4):
+            crops[step, index]
+    assert len(reads) == 4 + 2 * 2

@@ -1,0 +1,82 @@
+"""Two processes train what one trains."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tactic_train import checkpoint
+from tactic_train.config import TrainConfig
+from tactic_train.errors import TrainError
+from tactic_train.loop import build, train
+from torch import Tensor
+
+Toy = Callable[..., TrainConfig]
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from tactic_train.run import train_from_file
+
+torch.optim.Adam = lambda parameters: torch.optim.SGD(parameters, lr=1e-3)
+train_from_file(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def start(script: str, folder: Path, environment: dict[str, str]) -> None:
+    (folder / "script.py").write_text(script)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*launch, *(str(folder / name) for name in ("script.py", "train.toml", "two"))],
+        env={**environment, "ACCELERATE_USE_CPU": "true"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def flat(state: dict[str, Tensor]) -> Tensor:
+    return torch.cat([value.detach().flatten().double() for value in state.values()])
+
+
+def test_two_processes_are_one(
+    toy: Toy,
+    tmp_path: Path,
+    as_toml: Callable[[TrainConfig], str],
+    child_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Adam turns rounding errors of small gradients into whole steps; plain descent compares them.
+    monkeypatch.setattr(torch.optim, "Adam", functools.partial(torch.optim.SGD, lr=1e-3))
+    config = toy()
+    system, _ = train(config, tmp_path / "one")
+    (tmp_path / "train.toml").write_text(as_toml(config))
+    start(SCRIPT, tmp_path, child_environment)
+    two = checkpoint.read(tmp_path / "two" / checkpoint.NAME)
+    untrained = build(config)
+    for part in ("codec", "density", "head"):
+        ours = dict(getattr(system, part).named_parameters())
+        before = dict(getattr(untrained, part).named_parameters())
+        moved = (flat(ours) - flat(before)).norm()
+        away = (flat(ours) - flat({name: two[part][name] for name in ours})).norm()
+        assert away < 1e-3 * moved, part
+    assert json.loads((tmp_path / "two/metrics.json").read_text())["labelled"] == 4
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 3))
+    with pytest.raises(TrainError, match="a batch of 4 cannot be shared by 3 processes"):
+        train(toy(), tmp_path)

@@ -1,0 +1,156 @@
+"""Training resumes to the bit, and touches nothing that a stage freezes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tactic_train import checkpoint
+from tactic_train.config import TrainConfig
+from tactic_train.errors import CheckpointError, HeadError, TrainError
+from tactic_train.loop import build, learning_rate, train
+from torch import Tensor
+
+Toy = Callable[..., TrainConfig]
+
+DIE_AT_STEP_3 = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from tactic_train import loop
+from tactic_train.config import TrainConfig
+
+torch.set_num_threads(1)
+usual = loop.learning_rate
+def fatal(stage, step):
+    if stage.alpha and step == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return usual(stage, step)
+loop.learning_rate = fatal
+loop.train(TrainConfig.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+"""
+
+
+def weights(out: Path) -> dict[str, Tensor]:
+    state = checkpoint.read(out / checkpoint.NAME)
+    parts = ("codec", "density", "head")
+    return {f"{part}.{k}": v for part in parts for k, v in (state[part] or {}).items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_training_killed_and_resumed_is_training_uninterrupted(
+    toy: Toy, tmp_path: Path, child_environment: dict[str, str]
+) -> None:
+    config = toy()
+    train(config, tmp_path / "whole")
+    path = tmp_path / "config.json"
+    path.write_text(config.model_dump_json())
+    command = [sys.executable, "-c", DIE_AT_STEP_3, str(path), str(tmp_path / "killed")]
+    killed = subprocess.run(command, env=child_environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert checkpoint.read(tmp_path / "killed" / checkpoint.NAME)["step"] == 2
+    train(config, tmp_path / "killed")
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_a_head_moves_only_where_it_is_tuned(toy: Toy, tmp_path: Path) -> None:
+    last = toy().stage[1]
+    start = {"steps": 1, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.1}
+    frozen = last.model_copy(update={"head": "frozen", "steps": 1})
+    tuned = last.model_copy(update={"steps": 1})
+    states = []
+    for number, stages in enumerate(([start, tuned], [start, tuned, frozen])):
+        out = tmp_path / str(number)
+        train(toy(stage=stages, checkpoint_every=1), out)
+        states.append(weights(out))
+    heads = [{k: v for k, v in s.items() if k.startswith("head.")} for s in states]
+    assert same(*heads)
+    assert not torch.equal(states[0]["codec.encoder.0.weight"], states[1]["codec.encoder.0.weight"])
+    fresh = build(toy()).head.state_dict()
+    moved = "net.features.0.0.weight"
+    assert not torch.equal(heads[0][f"head.{moved}"], fresh[moved])
+
+
+def test_batch_statistics_stay_while_a_head_is_tuned(toy: Toy, tmp_path: Path) -> None:
+    config = toy()
+    train(config, tmp_path / "long")
+    train(toy(stage=[config.stage[1].model_copy(update={"steps": 1})]), tmp_path / "short")
+    name = "head.net.features.0.1.running_mean"
+    assert torch.equal(weights(tmp_path / "long")[name], weights(tmp_path / "short")[name])
+
+
+def test_the_checkpoint_carries_the_folders_class_names(toy: Toy, tmp_path: Path) -> None:
+    system, _ = train(toy(), tmp_path)
+    assert system.head.labels == ("circle", "stripes")
+    again = build(toy())
+    checkpoint.load_weights(again, checkpoint.read(tmp_path / checkpoint.NAME))
+    assert again.head.labels == ("circle", "stripes")
+
+
+def test_a_teacher_is_the_head_as_it_was(toy: Toy) -> None:
+    taught = toy().stage[1].model_copy(update={"task": "both"})
+    with pytest.raises(HeadError, match="has no weights for 2 classes"):
+        build(toy(stage=[taught]))
+    system = build(toy(stage=[taught], head={"name": "efficientnet_lite0"}))
+    assert system.teacher is not None
+    assert not any(p.requires_grad for p in system.teacher.parameters())
+    frozen = taught.model_copy(update={"head": "frozen"})
+    assert build(toy(stage=[frozen], head={"name": "efficientnet_lite0"})).teacher is None
+
+
+def test_the_learning_rate_falls_along_a_cosine(toy: Toy) -> None:
+    stage = toy().stage[0].model_copy(update={"steps": 10})
+    rates = [learning_rate(stage, step) for step in range(11)]
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0], rates[10]) == pytest.approx((1e-3, 1e-5))
+    assert rates[5] == pytest.approx((1e-3 + 1e-5) / 2)
+
+
+def test_another_configuration_is_refused(toy: Toy, tmp_path: Path) -> None:
+    train(toy(), tmp_path)
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train(toy(seed=4), tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / checkpoint.NAME).write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: damaged; delete it"):
+        train(toy(), tmp_path)
+    torch.save({"step": 3}, tmp_path / checkpoint.NAME)
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.read(tmp_path / checkpoint.NAME)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        checkpoint.read(tmp_path / "absent.pt")
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(toy: Toy, tmp_path: Path) -> None:
+    stages = [{"steps": 40, "learning_rate": 1e30, "distortion": 1.0, "beta": 1.0}]
+    with pytest.raises(TrainError, match="not finite at step"):
+        train(toy(stage=stages, checkpoint_every=10), tmp_path)
+    assert not (tmp_path / checkpoint.NAME).exists()
+
+
+def test_a_broken_image_is_named_and_training_goes_on(
+    toy: Toy, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = (photos / "train/circle/0.png").read_bytes()
+    for name, content in (("a.png", data), ("b.png", b"text"), ("c.png", data)):
+        (tmp_path / name).write_bytes(content)
+    stages = [{"steps": 2, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.1}]
+    source = {"sources": [f"unlabelled:{tmp_path}"], "crop_px": 32}
+    config = toy(data=source, stage=stages, seed=1)
+    assert "b.png" in {item.name for item in train(config, tmp_path / "out")[1].train}
+    assert capsys.readouterr().out.count("b.png: not readable, the next image stands in") == 1
+
+
+def test_a_digest_is_of_the_values(toy: Toy) -> None:
+    assert checkpoint.digest(toy()) == checkpoint.digest(toy(seed=3))
+    assert checkpoint.digest(toy()) != checkpoint.digest(toy(seed=4))

@@ -1,0 +1,95 @@
+"""Each term of the loss has the properties of its equation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from tactic_train import losses
+
+
+def pictures() -> torch.Tensor:
+    return torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_noise_is_added_as_it_is() -> None:
+    latent, noise = torch.tensor([1.25, -3.0]), torch.tensor([0.25, -0.5])
+    assert losses.add_noise(latent, noise).tolist() == [1.5, -3.5]
+
+
+def test_quantise_gives_int8_whole_numbers() -> None:
+    latent = torch.tensor([-400.0, -1.6, 0.4, 126.7, 300.0])
+    assert losses.quantise(latent).tolist() == [-128, -2, 0, 127, 127]
+
+
+def test_straight_through_rounds_forwards_and_passes_backwards() -> None:
+    latent = torch.tensor([0.3, 1.7, 900.0], requires_grad=True)
+    rounded = losses.quantise_straight_through(latent)
+    rounded.backward(torch.tensor([1.0, 2.0, 3.0]))
+    assert rounded.tolist() == [0, 2, 127]
+    assert latent.grad is not None
+    assert latent.grad.tolist() == [1, 2, 3]
+
+
+def test_distortion_is_the_mean_squared_error() -> None:
+    picture = pictures()
+    assert losses.distortion(picture, picture) == 0
+    assert losses.distortion(picture, picture + 0.1).item() == pytest.approx(0.01, rel=1e-5)
+
+
+def test_rate_is_bits_over_source_pixels() -> None:
+    bits = torch.full((2, 4, 2, 2), 3.0)
+    assert losses.rate(bits, pixels=64).item() == pytest.approx(4 * 2 * 2 * 3 / 64)
+
+
+def test_labels_loss_is_cross_entropy_and_skips_what_has_none() -> None:
+    scores = torch.zeros(4, 10)
+    labels = torch.tensor([3, -1, 9, -1])
+    assert losses.task_from_labels(scores, labels).item() == pytest.approx(math.log(10) / 2)
+    assert losses.task_from_labels(scores, torch.full((4,), -1)).item() == 0
+
+
+def test_teacher_loss_is_zero_for_equal_scores_and_positive_otherwise() -> None:
+    scores = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    assert losses.task_from_teacher(scores, scores).item() == pytest.approx(0, abs=1e-6)
+    assert losses.task_from_teacher(scores, scores + 7).item() == pytest.approx(0, abs=1e-5)
+    assert losses.task_from_teacher(scores, scores.flip(1)).item() > 0
+
+
+def test_feature_loss_is_relative() -> None:
+    maps = [torch.ones(2, 3, 4, 4), pictures()]
+    assert losses.task_from_features(maps, maps) == 0
+    for scale in (1.0, 100.0):
+        taught = [scale * m for m in maps]
+        none = [torch.zeros_like(m) for m in maps]
+        assert losses.task_from_features(none, taught).item() == pytest.approx(1, rel=1e-5)
+
+
+def test_feature_loss_survives_a_dead_map() -> None:
+    dead = [torch.zeros(1, 2, 3, 3)]
+    assert losses.task_from_features(dead, dead) == 0
+
+
+@pytest.mark.parametrize("name", ["distortion", "labels", "teacher", "features", "rate"])
+def test_the_mean_over_halves_is_the_loss_of_the_whole(name: str) -> None:
+    generator = torch.Generator().manual_seed(2)
+    a, b = (torch.randn(4, 6, 5, 5, generator=generator) for _ in range(2))
+    labels = torch.tensor([1, -1, -1, -1])
+
+    def loss(part: slice) -> torch.Tensor:
+        return {
+            "distortion": lambda: losses.distortion(a[part], b[part]),
+            "labels": lambda: losses.task_from_labels(a[part].mean((2, 3)), labels[part]),
+            "teacher": lambda: losses.task_from_teacher(a[part].mean((2, 3)), b[part].mean((2, 3))),
+            "features": lambda: losses.task_from_features([a[part]], [b[part]]),
+            "rate": lambda: losses.rate(a[part], 100),
+        }[name]()
+
+    halves = (loss(slice(2)) + loss(slice(2, 4))) / 2
+    torch.testing.assert_close(halves, loss(slice(4)))
+
+
+def test_total_weighs_the_three_terms() -> None:
+    terms = (torch.tensor(v) for v in (1.0, 10.0, 100.0))
+    assert losses.total(*terms, alpha=0.5, beta=0.25).item() == 1 + 5 + 25
