@@ -85,9 +85,7 @@ def unpack(data: bytes) -> Ack:
         raise AckError("length", f"{len(data)} bytes with {n} ranges")
     if zlib.crc32(data[: -_CHECK.size]) != _CHECK.unpack_from(data, expected - _CHECK.size)[0]:
         raise AckError("check", "CRC-32 differs: damaged in transit or not an acknowledgement")
-    ranges = tuple(
-        Range(*_RANGE.unpack_from(data, _HEAD.size + i * _RANGE.size)) for i in range(n)
-    )
+    ranges = tuple(Range(*_RANGE.unpack_from(data, _HEAD.size + i * _RANGE.size)) for i in range(n))
     _check_ranges(cumulative, ranges)
     return Ack(boot, cumulative, window, ranges)
 

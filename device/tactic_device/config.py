@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -123,7 +122,7 @@ class OutboxSettings(Section):
     second: a power cut then costs at most that much. A killed process costs nothing either way.
     """
 
-    path: LocalPath = Path("outbox")
+    path: LocalPath
     max_bytes: int = Field(default=64 << 20, ge=4 << 20)
     durability: Literal["frame", "batch"] = "batch"
 
@@ -135,5 +134,5 @@ class DeviceConfig(Section):
     bundle: BundleSettings
     source: Source
     encoder: Encoder = Encoder()
+    outbox: OutboxSettings
     mqtt: Mqtt = Mqtt()
-    outbox: OutboxSettings = OutboxSettings()

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def test_it_behaves_like_a_set(added: list[tuple[int, int]], asked: tuple[int, i
 @given(pieces)
 def test_ranges_are_sorted_and_never_touch(added: list[tuple[int, int]]) -> None:
     found = list(RangeSet(added))
-    assert all(a.stop < b.first for a, b in zip(found, found[1:], strict=False))
+    assert all(a.stop < b.first for a, b in pairwise(found))
     assert len(found) == len(RangeSet(added))
     assert RangeSet(added).newest(3) == found[-3:][::-1]
 

@@ -59,9 +59,9 @@ class Pace:
         now_ns = self.clock_ns()
         if self._due_ns is not None and now_ns < self._due_ns:
             return False
-        # A late picture does not hurry the next ones, unless it is late by less than one.
-        started_ns = self._due_ns if self._due_ns is not None else now_ns
-        self._due_ns = max(started_ns, now_ns - self._interval_ns) + self._interval_ns
+        # The rhythm is kept over small delays; a long one does not hurry the next pictures.
+        following_ns = (now_ns if self._due_ns is None else self._due_ns) + self._interval_ns
+        self._due_ns = following_ns if following_ns > now_ns else now_ns + self._interval_ns
         return True
 
     def sleep(self) -> bool:

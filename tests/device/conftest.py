@@ -1,0 +1,166 @@
+"""A tiny bundle whose encoder keeps every fourth pixel, and a place for everything else."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tactic_codec.bundle import Bundle, file_entry, write_manifest
+from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
+from tactic_codec.tables import Table, TableSet
+from tactic_device.log import Log
+
+STRIDE, LAYERS = 4, (1, 2)
+SIZES = ((16, 24), (32, 32))
+
+Events = Callable[[], list[dict[str, Any]]]
+
+
+def latents(pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """What the tiny encoder gives for pixels (H, W, 3)."""
+    thinned = pixels[::STRIDE, ::STRIDE].astype(np.int16) - 128
+    return np.ascontiguousarray(thinned.transpose(2, 0, 1).astype(np.int8))
+
+
+def write_onnx(path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx makes the tiny encoder")
+    helper, kind = onnx.helper, onnx.TensorProto
+    constants = {"starts": [0, 0], "ends": [1 << 30] * 2, "axes": [1, 2], "steps": [STRIDE] * 2}
+    tensors = [helper.make_tensor(k, kind.INT64, [2], v) for k, v in constants.items()]
+    nodes = [
+        helper.make_node("Slice", ["frame", *constants], ["thinned"]),
+        helper.make_node("Transpose", ["thinned"], ["latent"], perm=[0, 3, 1, 2]),
+    ]
+    frame = helper.make_tensor_value_info("frame", kind.INT8, ["n", "h", "w", 3])
+    latent = helper.make_tensor_value_info("latent", kind.INT8, ["n", 3, "y", "x"])
+    graph = helper.make_graph(nodes, "encoder", [frame], [latent], tensors)
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+
+
+def write_tflite(path: Path) -> None:
+    reason = "ai-edge-litert makes the tiny encoder"
+    s = pytest.importorskip("ai_edge_litert.schema_py_generated", reason=reason)
+    flatbuffers = pytest.importorskip("flatbuffers", reason=reason)
+    buffers, tensors = [s.BufferT()], []
+
+    def tensor(name: str, shape: list[int], kind: int, values: list[int] | None = None) -> int:
+        buffer = 0
+        if values is not None:
+            data = s.BufferT()
+            data.data = np.frombuffer(np.asarray(values, np.int32).tobytes(), np.uint8)
+            buffers.append(data)
+            buffer = len(buffers) - 1
+        grid = s.QuantizationParametersT(scale=[1.0], zeroPoint=[0])
+        made = s.TensorT(shape=shape, type=kind, buffer=buffer, name=name)
+        if values is None:
+            made.quantization = grid
+            made.shapeSignature = [-1, -1, -1, shape[3]]
+        tensors.append(made)
+        return len(tensors) - 1
+
+    int8, int32 = s.TensorType.INT8, s.TensorType.INT32
+    frame = tensor("frame", [1, 16, 24, 3], int8)
+    zeros = tensor("begin", [4], int32, [0] * 4)
+    ends = tensor("end", [4], int32, [0] * 4)
+    steps = tensor("steps", [4], int32, [1, STRIDE, STRIDE, 1])
+    latent = tensor("latent", [1, 4, 6, 3], int8)
+    options = s.StridedSliceOptionsT(beginMask=15, endMask=15)
+    operator = s.OperatorT(
+        inputs=[frame, zeros, ends, steps],
+        outputs=[latent],
+        builtinOptionsType=s.BuiltinOptions.StridedSliceOptions,
+        builtinOptions=options,
+    )
+    slice_code = s.BuiltinOperator.STRIDED_SLICE
+    code = s.OperatorCodeT(deprecatedBuiltinCode=slice_code, builtinCode=slice_code, version=2)
+    graph = s.SubGraphT(tensors=tensors, inputs=[frame], outputs=[latent], operators=[operator])
+    model = s.ModelT(version=3, operatorCodes=[code], subgraphs=[graph], buffers=buffers)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+
+
+def write_bundle(root: Path, wrong_by: int = 0) -> Path:
+    """Write a bundle; ``wrong_by`` is added to the latents that its probe demands."""
+    for folder in ("device", "gateway", "probe"):
+        (root / folder).mkdir(parents=True)
+    write_onnx(root / "device/encoder.onnx")
+    write_tflite(root / "device/encoder.tflite")
+    table = Table.from_counts(np.ones(256), lo=-128)
+    (root / "device/tables.bin").write_bytes(TableSet((table,) * 3).to_bytes())
+    for name in ("decoder.onnx", "head.onnx", "labels.txt"):
+        (root / "gateway" / name).write_bytes(b"not used here")
+    frames = np.random.default_rng(1).integers(0, 250, (2, 16, 24, 3), np.uint8)
+    np.save(root / "probe/frames.npy", frames)
+    expected = np.stack([latents(frame) for frame in frames]) + np.int8(wrong_by)
+    np.save(root / "probe/latents.npy", expected)
+    entry = {
+        name: file_entry(root, name)
+        for name in (p.relative_to(root).as_posix() for p in root.rglob("*.*"))
+    }
+    codec = Codec(
+        arch="tiny",
+        stride=STRIDE,
+        channels=3,
+        layers=LAYERS,
+        geometries=tuple(Geometry(height=h, width=w) for h, w in SIZES),
+        encoder_onnx=entry["device/encoder.onnx"],
+        encoder_tflite=entry["device/encoder.tflite"],
+        tables=entry["device/tables.bin"],
+        decoder=entry["gateway/decoder.onnx"],
+    )
+    head = Head(
+        name="none",
+        task="classification",
+        model=entry["gateway/head.onnx"],
+        labels=entry["gateway/labels.txt"],
+    )
+    probe = Probe(frames=entry["probe/frames.npy"], latents=entry["probe/latents.npy"])
+    manifest = Manifest(
+        format=1, name="tiny", created="2026-01-01", codec=codec, heads=(head,), probe=probe
+    )
+    write_manifest(root, manifest)
+    return root
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(write_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+def wrong_bundle(tmp_path: Path) -> Bundle:
+    return Bundle.open(write_bundle(tmp_path / "wrong", wrong_by=3))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Four pictures of 40 × 60, each of one grey."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for n in range(4):
+        cv2.imwrite(str(folder / f"{n}.png"), np.full((40, 60, 3), 40 * n, np.uint8))
+    return folder
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def log(lines: io.StringIO) -> Log:
+    return Log(lines)
+
+
+@pytest.fixture
+def events(lines: io.StringIO) -> Events:
+    return lambda: [json.loads(line) for line in lines.getvalue().splitlines()]

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+from tactic_codec.config import load
+from tactic_codec.errors import ConfigError
+from tactic_device.config import DeviceConfig
+
+EXAMPLE = Path(__file__).parents[2] / "device/device.example.toml"
+SMALLEST = """\
+[node]
+site = "yard"
+node = "cam1"
+[bundle]
+path = "bundle"
+[source]
+kind = "folder"
+path = "pictures"
+[outbox]
+path = "outbox"
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "device.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_example_is_valid_and_names_every_default(tmp_path: Path) -> None:
+    config = load(EXAMPLE, DeviceConfig)
+    assert config.bundle.path == EXAMPLE.parent / "../bundles/default"
+    smallest = load(write(tmp_path, SMALLEST), DeviceConfig)
+    assert config.mqtt == smallest.mqtt
+    assert config.encoder == smallest.encoder
+    assert smallest.outbox.path == tmp_path / "outbox"
+    kept = {"max_bytes", "durability"}
+    assert config.outbox.model_dump(include=kept) == smallest.outbox.model_dump(include=kept)
+
+
+def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    for line in (
+        "geometry =",
+        "user =",
+        "password_file =",
+        "[mqtt.tls]",
+        "ca =",
+        "cert =",
+        "key =",
+    ):
+        assert f"# {line}" in text
+        text = text.replace(f"# {line}", line)
+    config = load(write(tmp_path, text), DeviceConfig)
+    assert config.mqtt.tls is not None
+    assert config.mqtt.tls.key == tmp_path / "cam1.key"
+
+
+@pytest.mark.parametrize(
+    ("line", "replaced", "complaint"),
+    [
+        ('site = "yard"', "", r"device.toml:1: node.site: required"),
+        ('site = "yard"', 'sight = "yard"', r"device.toml:2: node.sight: unknown key; .*site"),
+        ('node = "cam1"', 'node = "_cam"', r"device.toml:3: node.node: .*'_cam'"),
+        ('path = "pictures"', "", r"device.toml:6: source: kind folder needs path"),
+        ('path = "pictures"', "fsp = 2", r"device.toml:8: source.fsp: unknown key; .*fps"),
+        ('kind = "folder"', 'kind = "opencv"', r"device.toml:6: source: kind opencv needs"),
+        ("[bundle]", "[mqtt]\nport = 0\n[bundle]", r"device.toml:5: mqtt.port: .*0"),
+        ("[bundle]", '[mqtt]\npassword = "x"\n[bundle]', r":4: mqtt: a password needs a user"),
+        ('path = "outbox"', 'path = "o"\nmax_bytes = 1', r":11: outbox.max_bytes: .*4194304"),
+        ("[bundle]", "[bundel]\n[bundle]", r":4: bundel: unknown key; did you mean bundle"),
+    ],
+)
+def test_mistakes_are_one_line_with_file_and_line(
+    tmp_path: Path, line: str, replaced: str, complaint: str
+) -> None:
+    path = write(tmp_path, SMALLEST.replace(line, replaced, 1))
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        load(path, DeviceConfig)
+    assert "\n" not in str(caught.value)
+
+
+def test_passwords_are_read_and_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("s3cret\n")
+    text = SMALLEST + '[mqtt]\nuser = "cam"\n'
+    inline = load(write(tmp_path, text + 'password = "s3cret"\n'), DeviceConfig)
+    assert inline.mqtt.secret() == "s3cret"
+    assert "s3cret" not in repr(inline)
+    kept = load(write(tmp_path, text + 'password_file = "pw"\n'), DeviceConfig)
+    assert kept.mqtt.secret() == "s3cret"
+    (tmp_path / "pw").unlink()
+    with pytest.raises(ConfigError, match=r"pw: .*password_file"):
+        kept.mqtt.secret()
