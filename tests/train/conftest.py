@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+
 from tactic_train.config import TrainConfig
 
 CLASSES = ("circle", "stripes")

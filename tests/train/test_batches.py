@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from tactic_train.batches import Crops, StepSampler, make_loader, noise, random_crop
 from tactic_train.data import Item, open_source
 from tactic_train.errors import DataError

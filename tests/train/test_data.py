@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tactic_train.config import TrainConfig
 from tactic_train.data import open_source
 from tactic_train.errors import DataError

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tactic_train.density import LogisticMixture
 
 
@@ -45,7 +46,7 @@ def test_fitting_approaches_the_entropy() -> None:
     for _ in range(150):
         optimiser.zero_grad()
         bits = density.bits(latent).mean()
-        bits.backward()
+        torch.autograd.backward(bits)
         optimiser.step()
     gaussian = 0.5 * torch.log2(torch.tensor(2 * torch.pi * torch.e * (9 + 1 / 12)))
     assert bits.item() == pytest.approx(gaussian.item(), abs=0.05)

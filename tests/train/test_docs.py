@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+
 from tactic_train.config import Data, HeadConfig, Model, Stage, TrainConfig
 
 REFERENCE = (Path(__file__).parents[2] / "docs/training.md").read_text()

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from tactic_train import imagenet
 from tactic_train.data import Item, open_source
 from tactic_train.density import LogisticMixture
@@ -15,7 +17,6 @@ from tactic_train.evaluate import evaluate
 from tactic_train.heads import Head
 from tactic_train.networks import PaperCodec
 from tactic_train.step import System
-from torch import Tensor
 
 
 class Bright(Head):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from tactic_train.fake_quant import encode_on_grid, on_activation_grid, on_weight_grid
 from tactic_train.networks import StridedCodec
 
@@ -16,7 +17,7 @@ def test_weights_take_at_most_255_levels_of_their_channel() -> None:
 
 def test_activations_take_at_most_256_levels() -> None:
     x = torch.rand(8, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert len(((on_activation_grid(x) * 255 / x.max()).round()).unique()) <= 256
+    assert len(set(on_activation_grid(x).flatten().tolist())) <= 256
     assert on_activation_grid(torch.zeros(1, 1, 2, 2)).abs().sum() == 0
 
 
@@ -26,6 +27,6 @@ def test_latents_stay_near_and_gradients_pass() -> None:
     picture = torch.rand(2, 3, 32, 32)
     exact, rounded = codec.encode(picture), encode_on_grid(codec, picture)
     assert (rounded - exact).abs().max() < 0.05 * exact.abs().max()
-    rounded.square().sum().backward()
+    torch.autograd.backward(rounded.square().sum())
     weights = [p.grad for p in codec.encoder.parameters()]
     assert all(g is not None and g.abs().sum() > 0 for g in weights)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tactic_train.errors import HeadError
-from tactic_train.heads import EfficientNetLite0, make_head, measure_statistics, resize
 from torch import nn
+
+from tactic_train.errors import HeadError
+from tactic_train.heads import EfficientNetLite0, Torchvision, make_head, measure_statistics, resize
 
 SMALL = "torchvision:mobilenet_v3_small"
 
@@ -59,6 +60,7 @@ def test_own_classes_get_a_new_last_layer() -> None:
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
     head = make_head(SMALL, 4)
+    assert isinstance(head, Torchvision)
     torch.save(head.net.state_dict(), tmp_path / "own.pt")
     again = make_head(SMALL, 4, tmp_path / "own.pt")
     assert (head.fresh, again.fresh) == (True, False)

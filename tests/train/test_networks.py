@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
 from tactic_train.density import LogisticMixture
 from tactic_train.networks import ARCHITECTURES, Codec, macs_per_pixel
 from tactic_train.networks.strided import StridedCodec
 from tactic_train.warm_start import warm_start
-from torch import nn
 
 ALL = pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
 
@@ -38,7 +39,8 @@ def test_the_encoder_is_built_of_what_the_int8_graph_expresses(arch: str) -> Non
 @ALL
 def test_every_weight_gets_a_gradient(arch: str) -> None:
     codec = make(arch)
-    codec.decode(codec.encode(torch.rand(2, 3, 32, 32))).square().mean().backward()
+    picture = codec.decode(codec.encode(torch.rand(2, 3, 32, 32)))
+    torch.autograd.backward(picture.square().mean())
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in codec.parameters())
 
 

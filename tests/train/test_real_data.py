@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tactic_codec.config import load
 from tactic_train.config import TrainConfig
 from tactic_train.evaluate import evaluate

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+
 from tactic_train.config import TrainConfig
 from tactic_train.report import Report
 

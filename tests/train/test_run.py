@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
 from tactic_train import checkpoint

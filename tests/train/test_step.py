@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from tactic_train.config import Stage
 from tactic_train.density import LogisticMixture
 from tactic_train.heads import Head
 from tactic_train.networks import PaperCodec
 from tactic_train.step import System
-from torch import Tensor, nn
 
 
 class Mean(Head):

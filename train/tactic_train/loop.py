@@ -102,9 +102,7 @@ def train(config: TrainConfig, out: Path) -> tuple[System, Photos]:
 
 def _accelerator(config: TrainConfig) -> Accelerator:
     # A stage that leaves the head alone gives it no gradient, which has to be announced.
-    distributed = DistributedDataParallelKwargs(
-        find_unused_parameters=config.tunes_head, broadcast_buffers=False
-    )
+    distributed = DistributedDataParallelKwargs(find_unused_parameters=config.tunes_head)
     accelerator = Accelerator(kwargs_handlers=[distributed])
     if config.batch % accelerator.num_processes:
         raise TrainError(

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from accelerate import PartialState
-from tactic_codec.config import load
 
+from tactic_codec.config import load
 from tactic_train import checkpoint, imagenet
 from tactic_train.config import TrainConfig
 from tactic_train.data import Item

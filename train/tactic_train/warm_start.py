@@ -67,7 +67,9 @@ def _principal(rows: Tensor, components: int) -> tuple[Tensor, Tensor]:
 
 
 def _rotation(size: int, generator: torch.Generator) -> Tensor:
-    return torch.linalg.qr(torch.randn(size, size, generator=generator)).Q
+    """Draw an orthogonal matrix (size, size)."""
+    rotation: Tensor = torch.linalg.qr(torch.randn(size, size, generator=generator)).Q
+    return rotation
 
 
 def _lifted(conv: nn.Conv2d, basis: Tensor, mean: Tensor, x: Tensor) -> Tensor:
