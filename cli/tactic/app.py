@@ -1,0 +1,156 @@
+"""Sub-commands. Each imports its room when it runs, so that a node needs only its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tactic import __version__
+from tactic_codec.errors import TacticError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Task-aware image compression for cameras behind a thin link.",
+)
+device_app = typer.Typer(no_args_is_help=True, help="The camera node.")
+gateway_app = typer.Typer(no_args_is_help=True, help="The gateway.")
+bundle_app = typer.Typer(no_args_is_help=True, help="Look at bundles.")
+app.add_typer(device_app, name="device")
+app.add_typer(gateway_app, name="gateway")
+app.add_typer(bundle_app, name="bundle")
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file (TOML).")]
+
+
+class MissingRoomError(TacticError):
+    """A command needs packages that are not installed (exit code 2)."""
+
+    exit_code = 2
+
+
+def _room(name: str, fault: ImportError) -> TacticError:
+    return MissingRoomError(
+        f"this command needs {fault.name}, which is not installed: "
+        f"pip install 'tactic-edge[{name}]'"
+    )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tactic {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Task-aware image compression for cameras behind a thin link."""
+
+
+@device_app.command("run")
+def device_run(config: Config = Path("device.toml")) -> None:
+    """Capture, encode and publish until stopped (SIGTERM) or the source ends."""
+    try:
+        from tactic_device.agent import main
+    except ImportError as fault:
+        raise _room("device", fault) from fault
+    sys.exit(main(config))
+
+
+@gateway_app.command("run")
+def gateway_run(config: Config = Path("gateway.toml")) -> None:
+    """Receive, store, acknowledge, decode and answer until stopped (SIGTERM)."""
+    try:
+        from tactic_gateway.service import main
+    except ImportError as fault:
+        raise _room("gateway", fault) from fault
+    sys.exit(main(config))
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Training configuration (TOML).")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and metrics.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="imagefolder:PATH or unlabelled:PATH, instead of the file's sources."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the file's seed.")] = None,
+) -> None:
+    """Train a codec, or go on where the output folder stands."""
+    try:
+        from tactic_train.run import train_from_file
+    except ImportError as fault:
+        raise _room("train", fault) from fault
+    path = train_from_file(config, out, sources=tuple(data or ()), seed=seed)
+    print(f"trained: {path}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle to write.")],
+    geometry: Annotated[
+        list[str] | None,
+        typer.Option(help="Frame size WIDTHxHEIGHT, up to eight times; the first is the default."),
+    ] = None,
+    layers: Annotated[int, typer.Option(min=1, max=4, help="Layers of the stream.")] = 4,
+    report: Annotated[
+        str | None, typer.Option(help="imagefolder:PATH of pictures for the parity report.")
+    ] = None,
+    match: Annotated[str, typer.Option(help="Only pictures whose name begins so.")] = "",
+    license_file: Annotated[
+        Path | None, typer.Option("--license", help="Licence of the weights, put into the bundle.")
+    ] = None,
+) -> None:
+    """Quantise a trained codec once and write its bundle with a parity report."""
+    from tactic.export_command import run_export
+
+    try:
+        run_export(
+            run, out, geometry or [], layers, (report, match) if report else None, license_file
+        )
+    except ImportError as fault:
+        raise _room("train", fault) from fault
+
+
+@bundle_app.command("show")
+def bundle_show(path: Annotated[Path, typer.Argument(help="A bundle's folder.")]) -> None:
+    """Verify every file of a bundle and say what it is."""
+    from tactic_codec.bundle import Bundle
+
+    bundle = Bundle.open(path)
+    codec = bundle.codec
+    sizes = ", ".join(f"{g.width}x{g.height}" for g in codec.geometries)
+    print(f"{bundle.manifest.name}  id {codec.id[:16]}  wire id {codec.wire_id:04x}")
+    print(f"made {bundle.manifest.created}, architecture {codec.arch}, stride {codec.stride}")
+    print(f"{codec.channels} channels in layers of {', '.join(map(str, codec.layers))}")
+    print(f"frame sizes {sizes}")
+    print(f"heads {', '.join(f'{h.name} ({h.task})' for h in bundle.manifest.heads)}")
+    print(f"{len(bundle.manifest.files)} files, every SHA-256 as declared")
+
+
+@app.command()
+def demo(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object only.")] = False,
+    train_first: Annotated[
+        bool, typer.Option("--train", help="Train and export a small bundle first.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for logs, pictures and the sheet.")] = Path(
+        "out/demo"
+    ),
+) -> None:
+    """Send real photos through device, broker and gateway, and compare with JPEG and WebP."""
+    try:
+        from tactic.demo.run import run_demo
+    except ImportError as fault:
+        raise _room("demo", fault) from fault
+    run_demo(out, as_json=as_json, train_first=train_first)

@@ -1,0 +1,1 @@
+"""The demo: real photos through the device, a real broker and the gateway."""

@@ -1,0 +1,1 @@
+"""From a checkpoint to a bundle: integers once, then the same integers in every file."""

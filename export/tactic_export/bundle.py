@@ -1,0 +1,168 @@
+"""Write a bundle: everything into a folder beside the target, verified, then moved into place."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tactic_codec.bundle import Bundle, file_entry, write_manifest
+from tactic_codec.manifest import Codec, FileEntry, Geometry, Head, Manifest, Probe
+from tactic_codec.tables import TableSet
+from tactic_export import onnx_encoder, onnx_gateway, tflite_encoder
+from tactic_export.errors import ExportError
+from tactic_export.freeze import freeze_tables
+from tactic_export.integer import IntegerEncoder
+from tactic_export.order import order_channels
+from tactic_export.probe import probe_frames
+from tactic_export.quantise import quantise
+from tactic_train.step import System
+
+CALIBRATION = 64
+_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to write.
+
+    Attributes
+    ----------
+    name : str
+        ``[a-z0-9_-]{1,64}``.
+    head_name : str
+    geometries : tuple of (height, width)
+        1 … 8 sizes in pixels, multiples of the stride; the first is the default.
+    layers : int
+        1 … 4 layers of about equally many channels.
+    license_file : Path, optional
+        The licence of the weights.
+    """
+
+    name: str
+    head_name: str
+    geometries: tuple[tuple[int, int], ...]
+    layers: int = 4
+    license_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frozen:
+    """The integers of a bundle before they are written."""
+
+    encoder: IntegerEncoder
+    tables: TableSet
+    layers: tuple[int, ...]
+
+
+def freeze(system: System, crops: NDArray[np.uint8], layers: int) -> Frozen:
+    """Order the channels, quantise, and count the tables on training crops.
+
+    Parameters
+    ----------
+    system : System
+        Its channels are permuted in place.
+    crops : uint8 array (N, side, side, 3)
+    layers : int
+    """
+    some = torch.from_numpy(crops[:CALIBRATION]).permute(0, 3, 1, 2).float() / 255
+    order_channels(system, some)
+    encoder = quantise(system.codec, crops[:CALIBRATION])
+    latents = [encoder(crops[at : at + _BATCH]) for at in range(0, len(crops), _BATCH)]
+    tables = freeze_tables(latents, system.density)
+    shares = np.array_split(np.arange(system.codec.channels), layers)
+    return Frozen(encoder, tables, tuple(len(share) for share in shares))
+
+
+def write_files(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
+    """Every file of the bundle but its manifest and documents."""
+    for folder in ("device", "gateway", "probe"):
+        (root / folder).mkdir()
+    height, width = plan.geometries[0]
+    onnx_encoder.write_encoder(frozen.encoder, root / "device/encoder.onnx")
+    tflite_encoder.write_encoder(frozen.encoder, root / "device/encoder.tflite", height, width)
+    (root / "device/tables.bin").write_bytes(frozen.tables.to_bytes())
+    onnx_gateway.write_decoder(system.codec, root / "gateway/decoder.onnx")
+    onnx_gateway.write_head(system.head, root / "gateway/head.onnx")
+    (root / "gateway/labels.txt").write_text("\n".join(system.head.labels) + "\n")
+    frames = probe_frames()
+    np.save(root / "probe/frames.npy", frames)
+    np.save(root / "probe/latents.npy", frozen.encoder(frames))
+
+
+def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
+    """Write the manifest over what lies in ``root``, and read the bundle back."""
+    codec = Codec(
+        arch=system.codec.arch,
+        stride=system.codec.stride,
+        channels=system.codec.channels,
+        layers=frozen.layers,
+        geometries=tuple(Geometry(height=h, width=w) for h, w in plan.geometries),
+        encoder_onnx=file_entry(root, "device/encoder.onnx"),
+        encoder_tflite=file_entry(root, "device/encoder.tflite"),
+        tables=file_entry(root, "device/tables.bin"),
+        decoder=file_entry(root, "gateway/decoder.onnx"),
+    )
+    head = Head(
+        name=plan.head_name,
+        task="classification",
+        model=file_entry(root, "gateway/head.onnx"),
+        labels=file_entry(root, "gateway/labels.txt"),
+    )
+    manifest = Manifest(
+        format=1,
+        name=plan.name,
+        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        codec=codec,
+        heads=(head,),
+        probe=Probe(
+            frames=file_entry(root, "probe/frames.npy"),
+            latents=file_entry(root, "probe/latents.npy"),
+        ),
+        documents=_documents(root),
+    )
+    write_manifest(root, manifest)
+    Bundle.open(root).probe()
+
+
+def _documents(root: Path) -> tuple[FileEntry, ...]:
+    names = sorted(p.name for p in root.iterdir() if p.is_file())
+    return tuple(file_entry(root, name) for name in names)
+
+
+class Staging:
+    """A folder beside the target that becomes the target, or vanishes.
+
+    Used as a context manager; raises ExportError where the target is not a bundle to replace.
+    """
+
+    def __init__(self, target: Path) -> None:
+        if target.exists() and not (target / "manifest.json").exists():
+            raise ExportError(f"{target}: exists and is not a bundle; choose another --out")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.target = target
+        self.root = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        self.root.chmod(0o755)
+
+    def __enter__(self) -> Path:
+        return self.root
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            if self.target.exists():
+                shutil.rmtree(self.target)
+            self.root.replace(self.target)
+        else:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Indented JSON with a final newline."""
+    path.write_text(json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,121 @@
+"""``decoder.onnx`` and ``head.onnx``: float networks of the gateway, weights stored as fp16.
+
+Every large weight is an fp16 initialiser behind a Cast to fp32: half the bytes on disk, fp32
+arithmetic, and ONNX Runtime folds the casts when it loads the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from tactic_train.heads import Head
+from tactic_train.networks import Codec
+
+OPSET = 18
+_LARGE = 256
+
+
+class _Decoder(nn.Module):
+    """int8 latent (N, C, h, w) → uint8 picture (N, H, W, 3)."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, latent: Tensor) -> Tensor:
+        picture = self.codec.decode(latent.float())
+        levels = (picture * 255).round().clamp(0, 255)
+        return levels.permute(0, 2, 3, 1).to(torch.uint8)
+
+
+class _Scores(nn.Module):
+    """uint8 picture (N, H, W, 3) → float32 scores (N, classes) that sum to one."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = picture.permute(0, 3, 1, 2).float() / 255
+        logits: Tensor = self.head.features(_to_input(x, self.head.input_px))[1]
+        return logits.softmax(dim=1)
+
+
+def _to_input(x: Tensor, side_px: int) -> Tensor:
+    """The head's input size from any other, in a form that ONNX can express for all sizes."""
+    return nn.functional.interpolate(
+        x, (side_px, side_px), mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def write_decoder(codec: Codec, path: Path) -> None:
+    """Write ``decoder.onnx``: ``latent`` int8 (N, C, h, w) → ``picture`` uint8 (N, H, W, 3)."""
+    example = torch.zeros(2, codec.channels, 8, 10, dtype=torch.int8)
+    axes = {0: "N", 2: "h", 3: "w"}
+    _export(_Decoder(codec).eval(), example, "latent", "picture", axes, path)
+
+
+def write_head(head: Head, path: Path) -> None:
+    """Write ``head.onnx``: ``picture`` uint8 (N, H, W, 3) → ``scores`` float32 (N, classes)."""
+    example = torch.zeros(2, 160, 192, 3, dtype=torch.uint8)
+    axes = {0: "N", 1: "H", 2: "W"}
+    _export(_Scores(head).eval(), example, "picture", "scores", axes, path)
+
+
+def _export(
+    module: nn.Module, example: Tensor, source: str, target: str, axes: dict[int, str], path: Path
+) -> None:
+    dynamic = tuple(
+        {
+            axis: torch.export.Dim(name, min=1, max=4096) if axis else torch.export.Dim("N", min=1)
+            for axis, name in axes.items()
+        }
+        for _ in range(1)
+    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.float(),
+            (example,),
+            dynamo=True,
+            input_names=[source],
+            output_names=[target],
+            dynamic_shapes=dynamic,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _store_as_fp16(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _store_as_fp16(model: onnx.ModelProto) -> None:
+    """Replace every large fp32 initialiser by an fp16 one and a Cast."""
+    kept, casts = [], []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LARGE:
+            kept.append(tensor)
+            continue
+        half = numpy_helper.to_array(tensor).astype(np.float16)
+        kept.append(numpy_helper.from_array(half, f"{tensor.name}_fp16"))
+        casts.append(
+            helper.make_node("Cast", [f"{tensor.name}_fp16"], [tensor.name], to=TensorProto.FLOAT)
+        )
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

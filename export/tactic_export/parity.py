@@ -1,0 +1,127 @@
+"""Parity: the float encoder, the integers, and the two files that carry them, on real pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tactic_codec import stream
+from tactic_codec.packet import HEADER_BYTES
+from tactic_codec.tables import TableSet
+from tactic_export.freeze import entropy_bytes
+from tactic_export.integer import IntegerEncoder
+from tactic_export.runtimes import as_int8, run_onnx, run_tflite
+from tactic_train.step import System
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A runtime against the integer reference."""
+
+    latents_differing: float
+    """Share of all symbols, 0 … 1."""
+    largest_difference: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The report. Bytes are of whole packets, header included; accuracies are shares, 0 … 1."""
+
+    pictures: int
+    onnxruntime: Against
+    litert: Against
+    float_encoder: Against
+    same_answer: float
+    agreement_float: float
+    agreement_int8: float
+    accuracy_clean: float | None
+    accuracy_float: float | None
+    accuracy_int8: float | None
+    bytes_float: float
+    bytes_int8: float
+    entropy_bytes_int8: float
+    psnr_db_int8: float
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values for ``parity.json``."""
+        return asdict(self)
+
+
+def measure(
+    system: System,
+    integer: IntegerEncoder,
+    tables: TableSet,
+    layers: tuple[int, ...],
+    root: Path,
+    pictures: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+) -> Parity:
+    """Compare the files below ``root`` with what they were made from.
+
+    Parameters
+    ----------
+    pictures : uint8 array (N, H, W, 3)
+    labels : int64 array (N,)
+        Indices among the head's classes, −1 where unknown.
+    """
+    frames = as_int8(pictures)
+    reference = np.concatenate([integer(part) for part in _parts(pictures)])
+    floating = np.concatenate([_float_latents(system, part) for part in _parts(pictures)])
+    clean = _answers(root, pictures)
+    decoded = run_onnx(root / "gateway/decoder.onnx", reference)
+    ours = _answers(root, decoded)
+    theirs = _answers(root, run_onnx(root / "gateway/decoder.onnx", floating))
+    error = np.mean((decoded.astype(np.float64) - pictures) ** 2)
+    return Parity(
+        pictures=len(pictures),
+        onnxruntime=_against(run_onnx(root / "device/encoder.onnx", frames), reference),
+        litert=_against(run_tflite(root / "device/encoder.tflite", frames), reference),
+        float_encoder=_against(floating, reference),
+        same_answer=float(np.mean(ours == theirs)),
+        agreement_float=float(np.mean(theirs == clean)),
+        agreement_int8=float(np.mean(ours == clean)),
+        accuracy_clean=_accuracy(clean, labels),
+        accuracy_float=_accuracy(theirs, labels),
+        accuracy_int8=_accuracy(ours, labels),
+        bytes_float=packet_bytes(floating, tables, layers),
+        bytes_int8=packet_bytes(reference, tables, layers),
+        entropy_bytes_int8=entropy_bytes(reference, system.density),
+        psnr_db_int8=float(10 * np.log10(255**2 / error)),
+    )
+
+
+def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [pictures[start : start + 16] for start in range(0, len(pictures), 16)]
+
+
+@torch.no_grad()
+def _float_latents(system: System, pictures: NDArray[np.uint8]) -> NDArray[np.int8]:
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    latent: NDArray[np.int8] = (
+        system.codec.encode(x).round().clamp(-128, 127).to(torch.int8).numpy()
+    )
+    return latent
+
+
+def _answers(root: Path, pictures: NDArray[np.generic]) -> NDArray[np.int64]:
+    return run_onnx(root / "gateway/head.onnx", pictures).argmax(axis=1)
+
+
+def _against(found: NDArray[np.generic], reference: NDArray[np.int8]) -> Against:
+    gap = np.abs(found.astype(np.int32) - reference)
+    return Against(float(np.mean(gap > 0)), int(gap.max()))
+
+
+def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float | None:
+    known = labels >= 0
+    return float(np.mean(answers[known] == labels[known])) if known.any() else None
+
+
+def packet_bytes(latents: NDArray[np.int8], tables: TableSet, layers: tuple[int, ...]) -> float:
+    """Mean bytes of the packets that carry these latents, headers included."""
+    sizes = [len(stream.encode(latent, tables, layers, len(layers))) for latent in latents]
+    return HEADER_BYTES + float(np.mean(sizes))

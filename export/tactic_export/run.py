@@ -1,0 +1,93 @@
+"""``tactic export``: from a training run to a verified bundle with its parity report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from tactic_export.bundle import Plan, Staging, freeze, seal, write_files, write_json
+from tactic_export.card import model_card
+from tactic_export.errors import ExportError
+from tactic_export.parity import Parity, measure
+from tactic_export.pictures import report_pictures, training_crops
+from tactic_train.config import TrainConfig
+from tactic_train.loop import build, load_weights
+from tactic_train.step import System
+
+TABLE_CROPS = 2000
+
+
+def export(
+    run: Path,
+    out: Path,
+    plan: Plan,
+    report: tuple[str, str] | None,
+    say: Callable[[str], None],
+) -> Parity | None:
+    """Quantise a run once and write its bundle.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a training run: ``config.json`` and ``checkpoint.pt``.
+    out : Path
+        The bundle's folder; an older bundle there is replaced as a whole.
+    plan : Plan
+    report : (source, match), optional
+        Pictures for the parity report: a data source and how their file names begin.
+    say : callable
+        Takes one line of progress.
+
+    Returns
+    -------
+    The parity report, also written into the bundle as ``parity.json``; None without pictures.
+
+    Raises
+    ------
+    ExportError, DataError, BundleError
+    """
+    torch.set_grad_enabled(False)
+    config, system = load_run(run)
+    say(f"counting symbols on {TABLE_CROPS} training crops")
+    frozen = freeze(system, training_crops(config, TABLE_CROPS), plan.layers)
+    parity = None
+    with Staging(out) as root:
+        say("writing encoder (ONNX and TFLite), decoder and head")
+        write_files(system, frozen, plan, root)
+        if report:
+            pictures, labels = report_pictures(*report, system.codec.stride)
+            say(f"parity on {len(pictures)} pictures")
+            parity = measure(
+                system, frozen.encoder, frozen.tables, frozen.layers, root, pictures, labels
+            )
+            write_json(root / "parity.json", parity.as_json())
+        if plan.license_file:
+            (root / "license-weights.txt").write_bytes(plan.license_file.read_bytes())
+        (root / "model-card.md").write_text(model_card(plan, config, frozen, parity))
+        seal(system, frozen, plan, root)
+    return parity
+
+
+def load_run(run: Path) -> tuple[TrainConfig, System]:
+    """The configuration and the trained system of a run.
+
+    Raises
+    ------
+    ExportError
+        A file is missing or damaged; the message names it.
+    """
+    path = run / "config.json"
+    try:
+        config = TrainConfig.model_validate(json.loads(path.read_text()))
+        state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    except FileNotFoundError as fault:
+        raise ExportError(f"{fault.filename}: missing; name the folder of a training run") from None
+    except (ValueError, ValidationError, RuntimeError) as fault:
+        raise ExportError(f"{run}: not a training run ({str(fault).splitlines()[0]})") from fault
+    system = build(config)
+    load_weights(system, state)
+    return config, system.eval()
