@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tactic_codec.packet import Kind
-
 from tactic_delivery.entry import Entry
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from tactic_codec import drop
 from tactic_codec.drop import DropRecord, Reason
 from tactic_codec.packet import Kind, Packet
-
 from tactic_delivery import eviction
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.ledger import Ledger

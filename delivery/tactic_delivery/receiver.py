@@ -13,7 +13,6 @@ from tactic_codec import drop
 from tactic_codec.drop import DropRecord
 from tactic_codec.errors import PacketError
 from tactic_codec.packet import Kind, Packet
-
 from tactic_delivery.ack import MAX_RANGES, Ack
 from tactic_delivery.ranges import Range, RangeSet
 

@@ -25,14 +25,15 @@ _Order = tuple[int, bool, PacketKey]
 class Limits:
     """Hard caps on what may be on its way, and the waiting times.
 
-    ``first_credit`` packets are allowed before the first acknowledgement names a window. After
-    ``probe_ns`` a closed window (0) is tried with one packet, since the message that opens it
-    again may be lost.
+    ``first_credit`` packets are allowed before the first acknowledgement names a window. From
+    there the number on their way grows with each acknowledgement and halves at each time-out,
+    so that a thin link is not filled with copies of what it still carries. After ``probe_ns`` a
+    closed window (0) is tried with one packet: the message that opens it again may be lost.
     """
 
     window_packets: int = 64
     window_bytes: int = 262_144
-    first_credit: int = 8
+    first_credit: int = 4
     probe_ns: int = 5 * _SECOND_NS
 
 
@@ -85,6 +86,8 @@ class Sender:
         self._present = False
         self._credit = self._limits.first_credit
         self._credit_ns = 0
+        self._allowed = float(self._limits.first_credit)
+        self._slow_above = float(self._limits.window_packets)
 
     def __len__(self) -> int:
         """Packets that wait for an acknowledgement."""
@@ -119,6 +122,7 @@ class Sender:
         """Note the gateway's presence; while it is away nothing is sent."""
         if present and not self._present:
             self._credit = self._limits.first_credit
+            self._allowed = float(self._limits.first_credit)
         if not present:
             self._all_to_backlog()
         self._present = present
@@ -141,6 +145,7 @@ class Sender:
         self._credit, self._credit_ns = ack.window, now_ns
         keys = sorted(self._covered(ack))
         self._measure(keys, now_ns)
+        self._grow(len(keys))
         for key in keys:
             self._remove(key)
         return _runs(keys)
@@ -178,6 +183,10 @@ class Sender:
         if once:
             self._timeout.sample(now_ns - max(once))
 
+    def _grow(self, settled: int) -> None:
+        gain = settled if self._allowed < self._slow_above else settled / self._allowed
+        self._allowed = min(self._allowed + gain, self._limits.window_packets)
+
     def _next_ready(self) -> _State | None:
         while self._ready:
             order = self._ready[0]
@@ -190,7 +199,7 @@ class Sender:
     def _fits(self, state: _State, now_ns: int) -> bool:
         if not self._flying:
             return self._credit > 0 or now_ns >= self._credit_ns + self._limits.probe_ns
-        packets = min(self._limits.window_packets, self._credit)
+        packets = min(int(self._allowed), self._credit)
         room_bytes = self._limits.window_bytes - self._flying_bytes
         return len(self._flying) < packets and state.entry.size_bytes <= room_bytes
 
@@ -209,8 +218,9 @@ class Sender:
 
     def _expire(self, now_ns: int) -> None:
         late = [key for key, s in self._flying.items() if (s.deadline_ns or 0) <= now_ns]
-        if late:
-            self._timeout.back_off(now_ns)
+        # Before the first round trip a time-out says that the link is slow, not that it is full.
+        if late and self._timeout.back_off(now_ns) and self._timeout.measured:
+            self._allowed = self._slow_above = max(1.0, self._allowed / 2)
         for key in late:
             heapq.heappush(self._ready, self._flying[key].order)
             self._land(key)

@@ -26,9 +26,14 @@ class Timeout:
         self._doublings = 0
         self._backed_off_ns: int | None = None
 
+    @property
+    def measured(self) -> bool:
+        """Whether a round trip has been seen yet."""
+        return self._smooth_ns > 0.0
+
     def sample(self, round_trip_ns: int) -> None:
         """Learn from a packet that was sent once and acknowledged."""
-        if self._smooth_ns == 0.0:
+        if not self.measured:
             self._smooth_ns, self._spread_ns = float(round_trip_ns), round_trip_ns / 2
         else:
             error_ns = round_trip_ns - self._smooth_ns
@@ -37,12 +42,14 @@ class Timeout:
         self._base_ns = int(min(MOST_NS, max(LEAST_NS, self._smooth_ns + 4 * self._spread_ns)))
         self._doublings = 0
 
-    def back_off(self, now_ns: int) -> None:
-        """Double the time-out, at most once in each time-out: a burst of losses is one event."""
+    def back_off(self, now_ns: int) -> bool:
+        """Double the time-out; False if that was just done: a burst of losses is one event."""
         last_ns = self._backed_off_ns
-        if last_ns is None or now_ns >= last_ns + self._capped_ns(self._doublings):
-            self._backed_off_ns = now_ns
-            self._doublings = min(self._doublings + 1, _MOST_DOUBLINGS)
+        if last_ns is not None and now_ns < last_ns + self._capped_ns(self._doublings):
+            return False
+        self._backed_off_ns = now_ns
+        self._doublings = min(self._doublings + 1, _MOST_DOUBLINGS)
+        return True
 
     def wait_ns(self, attempt: int) -> int:
         """How long to wait after the ``attempt``-th sending (1, 2, …) of a packet."""

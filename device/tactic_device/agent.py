@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from tactic_codec import rans, stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
 from tactic_codec.packet import TIME_UNIT_NS, Kind, Packet
-
 from tactic_device import encoders, health
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch

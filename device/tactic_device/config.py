@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
+
 from tactic_codec.config import LocalPath, Section
 from tactic_codec.errors import ConfigError
 

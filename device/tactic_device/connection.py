@@ -16,8 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from tactic_codec.errors import ConfigError
 
+from tactic_codec.errors import ConfigError
 from tactic_device.config import Mqtt, Tls
 
 V5 = MQTTProtocolVersion.MQTTv5
@@ -115,9 +115,9 @@ class Connection:
         """Subscribe with QoS 1."""
         self._client.subscribe([(topic, 1) for topic in topics])
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publish a retained message with QoS 1."""
-        self._client.publish(topic, payload, qos=1, retain=True)
+    def publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
+        """Publish a retained message."""
+        self._client.publish(topic, payload, qos=qos, retain=True)
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; the topic's name travels once where the broker allows an alias."""

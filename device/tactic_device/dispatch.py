@@ -10,7 +10,6 @@ from tactic_delivery.ack import Ack
 from tactic_delivery.entry import Entry
 from tactic_delivery.pending import Drop
 from tactic_delivery.sender import Limits, Sender
-
 from tactic_device.outbox import Admission, Outbox
 
 

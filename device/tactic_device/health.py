@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
-
 from tactic_device.dispatch import Dispatch
 
 THERMAL = Path("/sys/class/thermal")

@@ -29,7 +29,6 @@ from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.pending import Drop, Pending, count_frames
 from tactic_delivery.ranges import Range
-
 from tactic_device.boot import next_boot
 from tactic_device.errors import OutboxError
 from tactic_device.journal import OVERHEAD_BYTES, Journal, Place, Record
@@ -191,7 +190,14 @@ class Outbox:
 
     def _replay(self) -> None:
         for record in self._journal.replay():
-            _HANDLERS[RecordType(record.type)](self, record)
+            try:
+                _HANDLERS[RecordType(record.type)](self, record)
+            except (ValueError, KeyError, TypeError, struct.error, PacketError) as fault:
+                # Its check is right, so it was written like this.
+                raise OutboxError(
+                    f"{self._folder}: outbox was written by another version of tactic; use that "
+                    "version, or change outbox.path"
+                ) from fault
         # A damaged segment leaves the account open: what it held can no longer be delivered,
         # and what it settled will be sent and settled again.
         lost = self.pending.ledger.pending - self.pending.frames

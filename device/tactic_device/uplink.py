@@ -15,7 +15,6 @@ from random import Random
 
 from tactic_delivery import ack as ack_message
 from tactic_delivery.errors import AckError
-
 from tactic_device.config import Mqtt
 from tactic_device.connection import (
     V5,
@@ -248,7 +247,8 @@ class Uplink:
             return None
         if now_ns >= self._health_ns:
             self._health_ns = now_ns + int(self._config.health_s * S)
-            self._connection.publish(self._topics.of("health"), json.dumps(self._health()).encode())
+            body = json.dumps(self._health()).encode()
+            self._connection.publish(self._topics.of("health"), body, qos=0)
         packets, wake_ns = self._dispatch.poll(now_ns)
         for data in packets:
             self._connection.send(self._topics.of("f"), data)

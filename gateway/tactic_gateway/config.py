@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
+
 from tactic_codec import config
 from tactic_codec.config import LocalPath, Section
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tactic_codec import stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import PacketError, StreamError
 from tactic_codec.packet import Packet
 from tactic_codec.types import FrameKey
-
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.models import Model
 

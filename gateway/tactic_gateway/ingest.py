@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tactic_codec.errors import PacketError
-
 from tactic_gateway.errors import StoreError
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tactic_codec.errors import BundleError
 
+from tactic_codec.errors import BundleError
 from tactic_gateway.errors import DecodeError
 
 _ERRORS_ONLY = 3

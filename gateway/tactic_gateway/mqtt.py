@@ -24,8 +24,8 @@ from paho.mqtt.client import (
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from tactic_codec.errors import ConfigError
 
+from tactic_codec.errors import ConfigError
 from tactic_gateway.config import Mqtt, Tls
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics

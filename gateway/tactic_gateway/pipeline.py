@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError, CodecError
 from tactic_codec.packet import TIME_UNIT_NS, Packet, unpack
-
 from tactic_gateway.decoder import Decoder
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.records import Job, Outcome

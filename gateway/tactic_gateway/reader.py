@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tactic_codec.errors import PacketError
 from tactic_codec.packet import unpack
-
 from tactic_gateway.records import Arrival, Birth
 from tactic_gateway.topics import Topics
 

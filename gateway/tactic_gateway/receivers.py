@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from tactic_codec.packet import Packet
 from tactic_delivery import ack
 from tactic_delivery.receiver import Receipt, Receiver
-
 from tactic_gateway.store import Store
 
 MAX_RECEIVERS = 1024

@@ -8,7 +8,6 @@ from enum import IntEnum
 from tactic_codec.drop import DropRecord
 from tactic_codec.packet import Packet
 from tactic_codec.types import FrameKey
-
 from tactic_gateway.task import Result
 
 

@@ -20,7 +20,6 @@ from types import FrameType
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError, TacticError
-
 from tactic_gateway import config as configuration
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import StoreError

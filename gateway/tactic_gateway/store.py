@@ -14,7 +14,6 @@ from pathlib import Path
 from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind
 from tactic_codec.types import FrameKey
-
 from tactic_gateway.database import Database
 from tactic_gateway.records import Arrival, Birth, Job, Outcome, Status
 from tactic_gateway.task import Result

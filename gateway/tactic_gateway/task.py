@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.manifest import Head
 from tactic_codec.types import FrameKey
-
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.models import Model
 

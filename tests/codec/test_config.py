@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import Field
+
 from tactic_codec.config import LocalPath, Section, load
 from tactic_codec.errors import ConfigError
 

@@ -4,6 +4,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tactic_delivery.ack import MAX_RANGES, Ack, pack, unpack
 from tactic_delivery.errors import AckError
 from tactic_delivery.ranges import NUMBERS, Range, RangeSet

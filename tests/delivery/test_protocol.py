@@ -11,6 +11,7 @@ from random import Random
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery import ack as ack_message
 from tactic_delivery.entry import Entry, PacketKey

@@ -3,6 +3,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tactic_delivery.ranges import NUMBERS, Range, RangeSet
 
 pieces = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12)), max_size=20)

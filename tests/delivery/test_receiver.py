@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tactic_codec import drop
 from tactic_codec.drop import DropRecord, Reason
 from tactic_codec.errors import PacketError

@@ -1,11 +1,13 @@
 from random import Random
 
 import pytest
-from tactic_codec.packet import Kind
+
+from tactic_codec.packet import Kind, Packet
 from tactic_delivery.ack import Ack
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.errors import AckError
 from tactic_delivery.ranges import Range
+from tactic_delivery.receiver import Receiver
 from tactic_delivery.sender import Limits, Sender
 
 S = 1_000_000_000
@@ -45,9 +47,17 @@ def test_nothing_is_sent_while_the_gateway_is_away() -> None:
 def test_first_credit_then_the_gateways_window_limit_what_is_on_its_way() -> None:
     sender = make(100)
     assert len(sent(sender, 0)) == Limits().first_credit
-    sender.on_ack(Ack(BOOT, 8, 20), S)
-    assert sent(sender, S) == list(range(8, 28))
-    sender.on_ack(Ack(BOOT, 28, 1000), S)
+    sender.on_ack(Ack(BOOT, 4, 20), S)
+    assert sent(sender, S) == list(range(4, 12))
+    sender.on_ack(Ack(BOOT, 12, 14), S)
+    assert len(sent(sender, S)) == 14
+    sender.on_ack(Ack(BOOT, 26, 1000), S)
+    assert len(sent(sender, S)) == 30
+    sender.on_ack(Ack(BOOT, 56, 1000), S)
+    assert len(sent(sender, S)) == 44
+    sender.on_ack(Ack(BOOT, 100, 1000), S)
+    for pkt in range(100, 200):
+        sender.add(entry(pkt))
     assert len(sent(sender, S)) == Limits().window_packets
 
 
@@ -113,11 +123,11 @@ def test_time_outs_follow_the_round_trips() -> None:
 def test_a_closed_window_is_probed_with_one_packet() -> None:
     sender = make(20)
     sent(sender, 0)
-    sender.on_ack(Ack(BOOT, 8, 0), 0)
+    sender.on_ack(Ack(BOOT, 4, 0), 0)
     poll = sender.poll(0)
     assert poll.send == ()
     assert poll.wake_ns == Limits().probe_ns
-    assert sent(sender, Limits().probe_ns) == [8]
+    assert sent(sender, Limits().probe_ns) == [4]
 
 
 def test_a_lost_connection_makes_everything_wait_again() -> None:
@@ -164,3 +174,37 @@ def test_memory_stays_bounded_when_backlog_is_evicted_for_ever() -> None:
         sender.forget([PacketKey(BOOT, pkt - 10)])
     assert len(sender) == 10
     assert len(sender._ready) < 200
+
+
+def through_a_thin_link(bytes_per_s: int, delay_ns: int, seconds: int) -> tuple[Sender, int]:
+    """Send frames of 600 bytes as fast as the sender likes over a link that loses nothing."""
+    sender = Sender(BOOT, Random(4))
+    sender.on_connection(True)
+    sender.on_gateway(True)
+    receiver = Receiver(BOOT)
+    arrivals: list[tuple[int, int]] = []
+    free_ns = stored = 0
+    for pkt in range(2000):
+        sender.add(entry(pkt, size_bytes=600))
+    for now_ns in range(0, seconds * S, S // 20):
+        while arrivals and arrivals[0][0] <= now_ns:
+            packet = Packet(Kind.FRAME, BOOT, arrivals.pop(0)[1])
+            stored += receiver.record(packet).new
+            sender.on_ack(receiver.ack(1000), now_ns)
+        for key in sender.poll(now_ns).send:
+            free_ns = max(free_ns, now_ns) + 600 * S // bytes_per_s
+            arrivals.append((free_ns + delay_ns, key.pkt))
+    return sender, stored
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "delay_ns"),
+    [(300, S), (1200, S // 10), (20_000, 600 * S // 1000), (100_000, 8 * S)],
+)
+def test_a_thin_or_slow_link_is_used_and_not_filled_with_copies(
+    bytes_per_s: int, delay_ns: int
+) -> None:
+    sender, stored = through_a_thin_link(bytes_per_s, delay_ns, 200)
+    assert sender.sent_again <= 0.05 * stored + 8
+    window_bytes_per_s = 64 * 600 * S // (2 * delay_ns)
+    assert stored * 600 >= 0.6 * 200 * min(bytes_per_s, window_bytes_per_s, 6000)

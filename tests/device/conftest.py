@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
 from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
 from tactic_codec.tables import Table, TableSet

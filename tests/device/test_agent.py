@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+
 from tactic_codec import stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
 from tactic_device.config import DeviceConfig

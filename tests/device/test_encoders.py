@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tactic_codec.bundle import Bundle
 from tactic_device.encoders import base, choose
 from tactic_device.encoders import choose as choose_package

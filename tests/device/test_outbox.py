@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from tactic_codec import drop
 from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind, Packet, unpack

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
 from tactic_device.config import Source as Settings
 from tactic_device.errors import SourceError
 from tactic_device.fit import box_reduce, fit

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
 from tactic_codec.packet import Kind, Packet, unpack
 from tactic_delivery import ack
 from tactic_delivery.receiver import Receiver

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from tactic_codec import stream
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
 from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import ConfigError
 from tactic_gateway import service

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from tactic_codec import drop
 from tactic_codec.drop import DropRecord, Reason
 from tactic_codec.packet import Kind, Packet, pack

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
 from tactic_codec.bundle import Bundle
 from tactic_delivery import ack
 from tactic_gateway.config import Bundles, Gateway, GatewayConfig, Mqtt, StoreSection

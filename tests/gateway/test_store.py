@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from tactic_codec.drop import DropRecord, Reason
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_codec.types import FrameKey

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.packet import Kind, Packet, pack, unpack

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tactic_codec.bundle import Bundle
-
 from tactic_device.encoders.base import PREFERENCE, Encoder, load
 from tactic_device.errors import EncoderError
 
