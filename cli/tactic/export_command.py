@@ -45,8 +45,8 @@ def run_export(
     plan = Plan(out.name, head, sizes, layers, license_file)
     parity = export(run, out, plan, report, lambda line: console.print(f"export: {line}"))
     print(f"bundle: {out}")
-    if parity:
-        print(parity.table())
+    for name, value in parity.rows() if parity else []:
+        print(f"  {name:<52} {value}")
 
 
 def _size(text: str) -> tuple[int, int]:

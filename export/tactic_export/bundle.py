@@ -10,23 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
 from tactic_codec.manifest import Codec, FileEntry, Geometry, Head, Manifest, Probe
-from tactic_codec.tables import TableSet
 from tactic_export import onnx_encoder, onnx_gateway, tflite_encoder
 from tactic_export.errors import ExportError
-from tactic_export.freeze import freeze_tables
-from tactic_export.integer import IntegerEncoder
-from tactic_export.order import order_channels
+from tactic_export.freeze import Frozen
 from tactic_export.probe import probe_frames
-from tactic_export.quantise import quantise
 from tactic_train.step import System
-
-CALIBRATION = 64
-_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +42,6 @@ class Plan:
     geometries: tuple[tuple[int, int], ...]
     layers: int = 4
     license_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frozen:
-    """The integers of a bundle before they are written."""
-
-    encoder: IntegerEncoder
-    tables: TableSet
-    layers: tuple[int, ...]
-
-
-def freeze(system: System, crops: NDArray[np.uint8], layers: int) -> Frozen:
-    """Order the channels, quantise, and count the tables on training crops.
-
-    Parameters
-    ----------
-    system : System
-        Its channels are permuted in place.
-    crops : uint8 array (N, side, side, 3)
-    layers : int
-    """
-    some = torch.from_numpy(crops[:CALIBRATION]).permute(0, 3, 1, 2).float() / 255
-    order_channels(system, some)
-    encoder = quantise(system.codec, crops[:CALIBRATION])
-    latents = [encoder(crops[at : at + _BATCH]) for at in range(0, len(crops), _BATCH)]
-    tables = freeze_tables(latents, system.density)
-    shares = np.array_split(np.arange(system.codec.channels), layers)
-    return Frozen(encoder, tables, tuple(len(share) for share in shares))
 
 
 def write_files(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:

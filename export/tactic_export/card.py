@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tactic_export.bundle import Frozen, Plan
+from tactic_export.bundle import Plan
+from tactic_export.freeze import Frozen
 from tactic_export.parity import Parity
 from tactic_train.config import TrainConfig
 
@@ -46,25 +47,5 @@ classes of ImageNet and is as right or wrong as its authors published it.
 def _measured(parity: Parity | None) -> str:
     if parity is None:
         return "No pictures were given to the export, so nothing was measured.\n"
-    rows = [
-        ("pictures", f"{parity.pictures}"),
-        ("bytes a packet, header included", f"{parity.bytes_int8:.0f}"),
-        ("model entropy, bytes", f"{parity.entropy_bytes_int8:.0f}"),
-        ("PSNR", f"{parity.psnr_db_int8:.1f} dB"),
-        ("same answer as on the uncompressed picture", f"{parity.agreement_int8:.1%}"),
-        ("int8 gives the answer of float", f"{parity.same_answer:.1%}"),
-        ("bytes, int8 against float", f"{parity.bytes_int8 / parity.bytes_float - 1:+.2%}"),
-        (
-            "symbols unlike the integer reference, ONNX Runtime",
-            f"{parity.onnxruntime.latents_differing:.4%}, by {parity.onnxruntime.largest_difference}",
-        ),
-        (
-            "symbols unlike the integer reference, LiteRT",
-            f"{parity.litert.latents_differing:.4%}, by {parity.litert.largest_difference}",
-        ),
-    ]
-    if parity.accuracy_clean is not None and parity.accuracy_int8 is not None:
-        rows.append(("accuracy uncompressed", f"{parity.accuracy_clean:.1%}"))
-        rows.append(("accuracy", f"{parity.accuracy_int8:.1%}"))
-    lines = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    lines = "\n".join(f"| {name} | {value} |" for name, value in parity.rows())
     return f"| | |\n|---|---|\n{lines}\n"

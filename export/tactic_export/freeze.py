@@ -1,16 +1,53 @@
-"""Freeze the fitted density into integer tables, from the integer encoder's own symbols."""
+"""Freeze a trained codec: channels in order, the encoder in integers, the density in tables."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tactic_codec.tables import HIGHEST, LOWEST, SYMBOLS, Table, TableSet
+from tactic_export.integer import IntegerEncoder
+from tactic_export.order import order_channels
+from tactic_export.quantise import quantise
 from tactic_train.density import LogisticMixture
+from tactic_train.step import System
 
+#: crops for the scales of the activations
+CALIBRATION = 64
+_BATCH = 16
 #: weight of the density against what was counted, in symbols: it fills the tails
 PSEUDO_COUNT = 16.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frozen:
+    """The integers of a bundle before they are written."""
+
+    encoder: IntegerEncoder
+    tables: TableSet
+    layers: tuple[int, ...]
+
+
+def freeze(system: System, crops: NDArray[np.uint8], layers: int) -> Frozen:
+    """Order the channels, quantise, and count the tables on training crops.
+
+    Parameters
+    ----------
+    system : System
+        Its channels are permuted in place.
+    crops : uint8 array (N, side, side, 3)
+    layers : int
+    """
+    some = torch.from_numpy(crops[:CALIBRATION]).permute(0, 3, 1, 2).float() / 255
+    order_channels(system, some)
+    encoder = quantise(system.codec, crops[:CALIBRATION])
+    latents = [encoder(crops[at : at + _BATCH]) for at in range(0, len(crops), _BATCH)]
+    tables = freeze_tables(latents, system.density)
+    shares = np.array_split(np.arange(system.codec.channels), layers)
+    return Frozen(encoder, tables, tuple(len(share) for share in shares))
 
 
 def freeze_tables(latents: list[NDArray[np.int8]], density: LogisticMixture) -> TableSet:

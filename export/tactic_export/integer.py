@@ -53,7 +53,8 @@ class IntegerConv:
         # halves round up
         rounded = (self.accumulate(x) * fixed + (np.int64(1) << (shift - 1))) >> shift
         floor = self.out_zero if self.relu else -128
-        return np.clip(rounded + self.out_zero, floor, 127).astype(np.int8)
+        out: NDArray[np.int8] = np.clip(rounded + self.out_zero, floor, 127).astype(np.int8)
+        return out
 
     def accumulate(self, x: NDArray[np.int8]) -> NDArray[np.int64]:
         """Sums before requantisation, in units of in_scale · weight_scale."""

@@ -35,8 +35,8 @@ class _Graph:
 
     def grid(self, name: str, scale: float, zero: int) -> list[str]:
         return [
-            self.constant(f"{name}_scale", np.float32(scale)),
-            self.constant(f"{name}_zero", np.int8(zero)),
+            self.constant(f"{name}_scale", np.array(scale, np.float32)),
+            self.constant(f"{name}_zero", np.array(zero, np.int8)),
         ]
 
 

@@ -62,26 +62,21 @@ def write_decoder(codec: Codec, path: Path) -> None:
     """Write ``decoder.onnx``: ``latent`` int8 (N, C, h, w) → ``picture`` uint8 (N, H, W, 3)."""
     example = torch.zeros(2, codec.channels, 8, 10, dtype=torch.int8)
     axes = {0: "N", 2: "h", 3: "w"}
-    _export(_Decoder(codec).eval(), example, "latent", "picture", axes, path)
+    _export(_Decoder(codec).eval(), example, ("latent", "picture"), axes, path)
 
 
 def write_head(head: Head, path: Path) -> None:
     """Write ``head.onnx``: ``picture`` uint8 (N, H, W, 3) → ``scores`` float32 (N, classes)."""
     example = torch.zeros(2, 160, 192, 3, dtype=torch.uint8)
     axes = {0: "N", 1: "H", 2: "W"}
-    _export(_Scores(head).eval(), example, "picture", "scores", axes, path)
+    _export(_Scores(head).eval(), example, ("picture", "scores"), axes, path)
 
 
 def _export(
-    module: nn.Module, example: Tensor, source: str, target: str, axes: dict[int, str], path: Path
+    module: nn.Module, example: Tensor, names: tuple[str, str], axes: dict[int, str], path: Path
 ) -> None:
-    dynamic = tuple(
-        {
-            axis: torch.export.Dim(name, min=1, max=4096) if axis else torch.export.Dim("N", min=1)
-            for axis, name in axes.items()
-        }
-        for _ in range(1)
-    )
+    """Write a module of one input and one output, whose ``axes`` may have any size."""
+    dims = {axis: torch.export.Dim(name, min=1, max=4096) for axis, name in axes.items()}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -89,9 +84,9 @@ def _export(
             module.float(),
             (example,),
             dynamo=True,
-            input_names=[source],
-            output_names=[target],
-            dynamic_shapes=dynamic,
+            input_names=[names[0]],
+            output_names=[names[1]],
+            dynamic_shapes=(dims,),
             opset_version=OPSET,
             verbose=False,
         )

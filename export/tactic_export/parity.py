@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from tactic_codec import stream
 from tactic_codec.packet import HEADER_BYTES
-from tactic_codec.tables import TableSet
-from tactic_export.freeze import entropy_bytes
-from tactic_export.integer import IntegerEncoder
+from tactic_export.freeze import Frozen, entropy_bytes
 from tactic_export.runtimes import as_int8, run_onnx, run_tflite
 from tactic_train.step import System
 
@@ -25,6 +23,10 @@ class Against:
     latents_differing: float
     """Share of all symbols, 0 … 1."""
     largest_difference: int
+
+    def text(self) -> str:
+        """Share and largest difference in words."""
+        return f"{self.latents_differing:.4%}, by at most {self.largest_difference}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,29 @@ class Parity:
     entropy_bytes_int8: float
     psnr_db_int8: float
 
+    def rows(self) -> list[tuple[str, str]]:
+        """The report in words, for the model card and the command line."""
+        rows = [
+            ("pictures", f"{self.pictures}"),
+            ("bytes a packet, header included", f"{self.bytes_int8:.0f}"),
+            ("model entropy, bytes", f"{self.entropy_bytes_int8:.0f}"),
+            ("PSNR", f"{self.psnr_db_int8:.1f} dB"),
+            ("same answer as on the uncompressed picture", f"{self.agreement_int8:.1%}"),
+            ("int8 gives the answer of float", f"{self.same_answer:.1%}"),
+            ("bytes, int8 against float", f"{self.bytes_int8 / self.bytes_float - 1:+.2%}"),
+            ("symbols unlike the integer reference, ONNX Runtime", self.onnxruntime.text()),
+            ("symbols unlike the integer reference, LiteRT", self.litert.text()),
+            ("symbols unlike the integer reference, float encoder", self.float_encoder.text()),
+        ]
+        for name, share in (
+            ("accuracy, uncompressed", self.accuracy_clean),
+            ("accuracy, float encoder", self.accuracy_float),
+            ("accuracy, int8 encoder", self.accuracy_int8),
+        ):
+            if share is not None:
+                rows.append((name, f"{share:.1%}"))
+        return rows
+
     def as_json(self) -> dict[str, object]:
         """Plain values for ``parity.json``."""
         return asdict(self)
@@ -53,9 +78,7 @@ class Parity:
 
 def measure(
     system: System,
-    integer: IntegerEncoder,
-    tables: TableSet,
-    layers: tuple[int, ...],
+    frozen: Frozen,
     root: Path,
     pictures: NDArray[np.uint8],
     labels: NDArray[np.int64],
@@ -69,7 +92,7 @@ def measure(
         Indices among the head's classes, −1 where unknown.
     """
     frames = as_int8(pictures)
-    reference = np.concatenate([integer(part) for part in _parts(pictures)])
+    reference = np.concatenate([frozen.encoder(part) for part in _parts(pictures)])
     floating = np.concatenate([_float_latents(system, part) for part in _parts(pictures)])
     clean = _answers(root, pictures)
     decoded = run_onnx(root / "gateway/decoder.onnx", reference)
@@ -87,8 +110,8 @@ def measure(
         accuracy_clean=_accuracy(clean, labels),
         accuracy_float=_accuracy(theirs, labels),
         accuracy_int8=_accuracy(ours, labels),
-        bytes_float=packet_bytes(floating, tables, layers),
-        bytes_int8=packet_bytes(reference, tables, layers),
+        bytes_float=packet_bytes(floating, frozen),
+        bytes_int8=packet_bytes(reference, frozen),
         entropy_bytes_int8=entropy_bytes(reference, system.density),
         psnr_db_int8=float(10 * np.log10(255**2 / error)),
     )
@@ -108,7 +131,8 @@ def _float_latents(system: System, pictures: NDArray[np.uint8]) -> NDArray[np.in
 
 
 def _answers(root: Path, pictures: NDArray[np.generic]) -> NDArray[np.int64]:
-    return run_onnx(root / "gateway/head.onnx", pictures).argmax(axis=1)
+    best: NDArray[np.int64] = run_onnx(root / "gateway/head.onnx", pictures).argmax(axis=1)
+    return best
 
 
 def _against(found: NDArray[np.generic], reference: NDArray[np.int8]) -> Against:
@@ -121,7 +145,8 @@ def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float | 
     return float(np.mean(answers[known] == labels[known])) if known.any() else None
 
 
-def packet_bytes(latents: NDArray[np.int8], tables: TableSet, layers: tuple[int, ...]) -> float:
+def packet_bytes(latents: NDArray[np.int8], frozen: Frozen) -> float:
     """Mean bytes of the packets that carry these latents, headers included."""
-    sizes = [len(stream.encode(latent, tables, layers, len(layers))) for latent in latents]
+    upto = len(frozen.layers)
+    sizes = [len(stream.encode(latent, frozen.tables, frozen.layers, upto)) for latent in latents]
     return HEADER_BYTES + float(np.mean(sizes))

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from tactic_export.bundle import Plan, Staging, freeze, seal, write_files, write_json
+from tactic_export.bundle import Plan, Staging, seal, write_files, write_json
 from tactic_export.card import model_card
 from tactic_export.errors import ExportError
+from tactic_export.freeze import freeze
 from tactic_export.parity import Parity, measure
 from tactic_export.pictures import report_pictures, training_crops
 from tactic_train.config import TrainConfig
@@ -61,9 +62,7 @@ def export(
         if report:
             pictures, labels = report_pictures(*report, system.codec.stride)
             say(f"parity on {len(pictures)} pictures")
-            parity = measure(
-                system, frozen.encoder, frozen.tables, frozen.layers, root, pictures, labels
-            )
+            parity = measure(system, frozen, root, pictures, labels)
             write_json(root / "parity.json", parity.as_json())
         if plan.license_file:
             (root / "license-weights.txt").write_bytes(plan.license_file.read_bytes())

@@ -47,7 +47,7 @@ class _Builder:
             type=schema.TensorType.INT8,
             buffer=0,
             name=name,
-            quantization=_grid(np.float32([grid[0]]), grid[1], 0),
+            quantization=_grid(np.array([grid[0]]), grid[1], 0),
         )
         return self._add(tensor)
 

@@ -17,17 +17,15 @@ _AT_ONCE = 4
 
 def jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     """Encode as JPEG with optimised Huffman tables, 4:2:0, whole file."""
-    return _encode(pixels, "JPEG", quality=quality, optimize=True)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
 
 
 def webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
     """Encode as WebP, method 6, whole file."""
-    return _encode(pixels, "WEBP", quality=quality, method=6)
-
-
-def _encode(pixels: NDArray[np.uint8], kind: str, **options: int | bool) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=6)
     return buffer.getvalue()
 
 
