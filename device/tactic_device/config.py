@@ -63,16 +63,20 @@ class Encoder(Section):
 
 
 class Tls(Section):
-    """Certificates; ``ca`` alone checks the broker, ``cert`` and ``key`` identify the node."""
+    """An encrypted connection.
 
-    ca: LocalPath
-    cert: LocalPath | None = None
-    key: LocalPath | None = None
+    ``ca_file`` checks the broker (the system's authorities without it); ``cert_file`` and
+    ``key_file`` identify the node.
+    """
+
+    ca_file: LocalPath | None = None
+    cert_file: LocalPath | None = None
+    key_file: LocalPath | None = None
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("cert and key belong together")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together")
         return self
 
 

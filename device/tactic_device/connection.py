@@ -168,11 +168,11 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
         One of the files is missing or is no certificate.
     """
     try:
-        context = ssl.create_default_context(cafile=str(tls.ca))
-        if tls.cert and tls.key:
-            context.load_cert_chain(tls.cert, tls.key)
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.cert_file and tls.key_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
     except OSError as fault:
-        names = ", ".join(str(path) for path in (tls.ca, tls.cert, tls.key) if path)
+        names = ", ".join(str(path) for path in (tls.ca_file, tls.cert_file, tls.key_file) if path)
         raise ConfigError(
             f"{names}: {fault.strerror or fault}; correct the files in mqtt.tls"
         ) from fault

@@ -45,15 +45,15 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         "user =",
         "password_file =",
         "[mqtt.tls]",
-        "ca =",
-        "cert =",
-        "key =",
+        "ca_file =",
+        "cert_file =",
+        "key_file =",
     ):
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
     config = load(write(tmp_path, text), DeviceConfig)
     assert config.mqtt.tls is not None
-    assert config.mqtt.tls.key == tmp_path / "cam1.key"
+    assert config.mqtt.tls.key_file == tmp_path / "cam1.key"
 
 
 @pytest.mark.parametrize(
