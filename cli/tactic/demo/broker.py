@@ -14,7 +14,7 @@ from typing import Self
 
 from tactic.demo.errors import BrokerMissingError
 
-_START_S = 15.0
+_START_S = 30.0
 # Debian installs mosquitto where only root's PATH looks.
 _PATH = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"
 
@@ -53,6 +53,8 @@ class Broker:
     ----------
     folder : Path
         For its configuration and log.
+    name : {"mosquitto", "iotcore"}, optional
+        Mosquitto where it is installed, unless told.
 
     Attributes
     ----------
@@ -62,12 +64,13 @@ class Broker:
         On 127.0.0.1.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str | None = None) -> None:
         self.port = _free_port()
-        mosquitto = shutil.which("mosquitto", path=_PATH)
+        mosquitto = shutil.which("mosquitto", path=_PATH) if name != "iotcore" else None
         self.name = "mosquitto" if mosquitto else "iotcore"
         self._folder = folder
-        self._config = folder / f"{self.name}.conf"
+        # iotcore knows its configuration's format by the suffix
+        self._config = folder / ("mosquitto.conf" if mosquitto else "iotcore.toml")
         self._command = (
             [mosquitto, "-c", str(self._config)]
             if mosquitto

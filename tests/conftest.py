@@ -1,0 +1,271 @@
+"""What tests of several rooms share: a tiny bundle, a real broker, real processes, the data sets.
+
+``TACTIC_DATA`` names the folder of the data sets. Without it the tests that need them are skipped;
+with it they have to run: a missing archive, or a skip for another reason, is a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tactic.demo.broker import Broker
+from tactic_codec.bundle import file_entry, write_manifest
+from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
+from tactic_codec.tables import Table, TableSet
+
+DATA = "TACTIC_DATA"
+STRIDE, LAYERS, SIDE_PX = 4, (1, 2), 32
+LABELS = ("dark", "middle", "bright")
+WAIT_S = 60.0
+
+Report = pytest.TestReport
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where there are data sets, a test that needs them may not be skipped."""
+    report: Report = yield
+    if report.skipped and "data" in getattr(item, "fixturenames", ()) and DATA in os.environ:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped although {DATA} is set: {report.longrepr}"
+    return report  # type: ignore[return-value]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Say last how many tests did not run, and why."""
+    yield
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    terminalreporter.write_line(f"skipped: {reasons.total()}")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"  {count} x {reason}")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of the data sets."""
+    if DATA not in os.environ:
+        pytest.skip(f"{DATA} is not set: it names the folder of the data sets")
+    return Path(os.environ[DATA])
+
+
+def brokers() -> list[str]:
+    """The brokers this machine can start."""
+    mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    iotcore = importlib.util.find_spec("iotcore")
+    return (["mosquitto"] if mosquitto else []) + (["iotcore"] if iotcore else [])
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running broker: mosquitto, or iotcore where there is none."""
+    with Broker(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(params=brokers())
+def each_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """Every broker in turn that this machine can start."""
+    with Broker(tmp_path, request.param) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole bundle that keeps every fourth pixel and sorts pictures by brightness.
+
+    Its ``encoder.tflite`` is empty: nodes have to run it with ONNX Runtime.
+    """
+    root = tmp_path_factory.mktemp("bundles") / "tiny"
+    for folder in ("device", "gateway", "probe"):
+        (root / folder).mkdir(parents=True)
+    _write_networks(root)
+    (root / "device/encoder.tflite").touch()
+    table = Table.from_counts(np.ones(256), lo=-128)
+    (root / "device/tables.bin").write_bytes(TableSet((table,) * 3).to_bytes())
+    (root / "gateway/labels.txt").write_text("\n".join(LABELS) + "\n")
+    (root / "model-card.md").write_text("# tiny\n")
+    frames = np.random.default_rng(1).integers(0, 256, (1, SIDE_PX, SIDE_PX, 3), np.uint8)
+    latents = (frames[:, ::STRIDE, ::STRIDE] ^ np.uint8(0x80)).view(np.int8).transpose(0, 3, 1, 2)
+    np.save(root / "probe/frames.npy", frames)
+    np.save(root / "probe/latents.npy", np.ascontiguousarray(latents))
+    write_manifest(root, _manifest(root))
+    return root
+
+
+ENCODER = """<ir_version: 9, opset_import: ["" : 17]>
+encoder (int8[n, h, w, 3] frame) => (int8[n, 3, y, x] latent)
+<int64[2] starts = {0, 0}, int64[2] ends = {10000, 10000}, int64[2] axes = {1, 2},
+ int64[2] steps = {4, 4}>
+{ thinned = Slice (frame, starts, ends, axes, steps)
+  latent = Transpose <perm = [0, 3, 1, 2]> (thinned) }"""
+
+DECODER = """<ir_version: 9, opset_import: ["" : 17]>
+decoder (int8[n, 3, h, w] latent) => (uint8[n, y, x, 3] picture)
+<float[4] scales = {1.0, 1.0, 4.0, 4.0}, float[1] middle = {128.0}>
+{ real = Cast <to = 1> (latent)
+  large = Resize <mode = "nearest"> (real, , scales)
+  shifted = Add (large, middle)
+  planes = Transpose <perm = [0, 2, 3, 1]> (shifted)
+  picture = Cast <to = 2> (planes) }"""
+
+HEAD = """<ir_version: 9, opset_import: ["" : 17]>
+head (uint8[n, h, w, 3] picture) => (float[n, 3] scores)
+<int64[1] axis = {1}, float[1, 3] weight = {-0.2, 0.0, 0.2}, float[3] bias = {17.0, 0.0, -34.0}>
+{ real = Cast <to = 1> (picture)
+  mean = ReduceMean <axes = [1, 2, 3], keepdims = 0> (real)
+  column = Unsqueeze (mean, axis)
+  logits = Gemm (column, weight, bias)
+  scores = Softmax <axis = 1> (logits) }"""
+
+
+def _write_networks(root: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx makes the networks of the tiny bundle")
+    parser = importlib.import_module("onnx.parser")
+    files = {"device/encoder.onnx": ENCODER, "gateway/decoder.onnx": DECODER}
+    for path, text in (files | {"gateway/head.onnx": HEAD}).items():
+        onnx.save(parser.parse_model(text), root / path)
+
+
+def _manifest(root: Path) -> Manifest:
+    codec = Codec(
+        arch="tiny",
+        stride=STRIDE,
+        channels=sum(LAYERS),
+        layers=LAYERS,
+        geometries=(Geometry(height=SIDE_PX, width=SIDE_PX),),
+        encoder_onnx=file_entry(root, "device/encoder.onnx"),
+        encoder_tflite=file_entry(root, "device/encoder.tflite"),
+        tables=file_entry(root, "device/tables.bin"),
+        decoder=file_entry(root, "gateway/decoder.onnx"),
+    )
+    head = Head(
+        name="brightness",
+        task="classification",
+        model=file_entry(root, "gateway/head.onnx"),
+        labels=file_entry(root, "gateway/labels.txt"),
+    )
+    frames, latents = (file_entry(root, f"probe/{name}.npy") for name in ("frames", "latents"))
+    return Manifest(
+        format=1,
+        name="tiny",
+        created="2026-01-01",
+        codec=codec,
+        heads=(head,),
+        probe=Probe(frames=frames, latents=latents),
+        documents=(file_entry(root, "model-card.md"),),
+    )
+
+
+Tables = dict[str, dict[str, Any]]
+
+
+class Site:
+    """A gateway and a node as a user would run them; all that they write lies in one folder.
+
+    Attributes
+    ----------
+    folder : Path
+        Has ``device.toml``, ``gateway.toml``, ``outbox`` and ``gateway.db``.
+    """
+
+    def __init__(self, folder: Path, bundle: Path) -> None:
+        self.folder = folder
+        self._bundle = str(bundle)
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def configure(self, port: int, **changes: dict[str, Any]) -> None:
+        """Write both files; ``changes`` are tables of the node's, merged into the usual ones."""
+        mqtt = {"host": "127.0.0.1", "port": port}
+        gateway: Tables = {
+            "gateway": {"site": "lab", "health_interval_s": 1.0},
+            "bundles": {"paths": [self._bundle]},
+            "store": {"path": "gateway.db"},
+            "mqtt": mqtt,
+        }
+        device: Tables = {
+            "node": {"site": "lab", "node": "cam1"},
+            "bundle": {"path": self._bundle},
+            "source": {"kind": "folder", "path": "pictures"},
+            "encoder": {"runtime": "onnxruntime"},
+            "outbox": {"path": "outbox"},
+            "mqtt": mqtt,
+        }
+        for table, values in changes.items():
+            device[table] = device[table] | values
+        for room, tables in (("gateway", gateway), ("device", device)):
+            (self.folder / f"{room}.toml").write_text(_toml(tables))
+
+    def start(self, room: str) -> subprocess.Popen[bytes]:
+        """``tactic ROOM run``; its output is appended to ``ROOM.log``."""
+        command = [sys.executable, "-m", "tactic", room, "run", "--config", f"{room}.toml"]
+        with (self.folder / f"{room}.log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        self._running.append(process)
+        return process
+
+    def events(self, room: str, name: str) -> list[dict[str, Any]]:
+        """The events of one name in the log of a room, whole lines only."""
+        path = self.folder / f"{room}.log"
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        """Look until it is so; fail with the logs after a minute."""
+        deadline_s = time.monotonic() + WAIT_S
+        while not condition():
+            if time.monotonic() > deadline_s:
+                logs = "\n".join(path.read_text() for path in self.folder.glob("*.log"))
+                pytest.fail(f"waited in vain: {what}\n{logs}")
+            time.sleep(0.02)
+
+    def stop(self, process: subprocess.Popen[bytes]) -> int:
+        """SIGTERM, and the exit code."""
+        process.send_signal(signal.SIGTERM)
+        return process.wait(WAIT_S)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self._running:
+            process.kill()
+            process.wait()
+
+
+def _toml(tables: Tables) -> str:
+    lines: list[str] = []
+    for name, values in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path, tiny_bundle: Path) -> Iterator[Site]:
+    """A site with twelve pictures from dark to bright; nothing runs yet."""
+    cv2 = pytest.importorskip("cv2", reason="OpenCV writes the pictures")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(12):
+        grey = np.full((40, 60, 3), 20 * number + 10, np.uint8)
+        cv2.imwrite(str(pictures / f"{number:02d}.png"), grey)
+    made = Site(tmp_path, tiny_bundle)
+    yield made
+    made.close()
