@@ -27,6 +27,7 @@ from tactic_train.warm_start import warm_start
 __all__ = ["build", "learning_rate", "load_weights", "train"]
 
 _FITTED = 192
+WARM_UP_STEPS = 50
 
 
 def build(config: TrainConfig) -> System:
@@ -55,9 +56,10 @@ def build(config: TrainConfig) -> System:
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """Follow a cosine from ``learning_rate`` to ``final_learning_rate`` over the stage."""
+    """Follow a cosine from ``learning_rate`` to ``final_learning_rate``, after a short rise."""
     share = (1 + math.cos(math.pi * step / stage.steps)) / 2
-    return stage.final_learning_rate + share * (stage.learning_rate - stage.final_learning_rate)
+    rate = stage.final_learning_rate + share * (stage.learning_rate - stage.final_learning_rate)
+    return rate * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
 def train(config: TrainConfig, out: Path) -> tuple[System, Photos]:
@@ -182,6 +184,9 @@ class _Run:
     def _step(self, step: int, sample: Sample) -> Losses:
         stage, within = self.config.stage_at(step)
         self.system.head.requires_grad_(stage.head == "tuned" and self.config.tunes_head)
+        if within == 0:
+            # Another loss has gradients of another size, which Adam's memory would blow up.
+            self.optimiser.state.clear()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(stage, within)
         picture = self._pictures(sample)
