@@ -44,6 +44,13 @@ def test_every_weight_gets_a_gradient(arch: str) -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in codec.parameters())
 
 
+def test_the_papers_decoder_starts_away_from_black() -> None:
+    for seed in range(5):
+        torch.manual_seed(seed)
+        drawn = ARCHITECTURES["paper"](channels=16).decode(torch.zeros(1, 16, 4, 4))
+        assert drawn.amin() > 0.1
+
+
 @ALL
 def test_names_are_their_own(arch: str) -> None:
     assert ARCHITECTURES[arch].arch == arch

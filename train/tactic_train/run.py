@@ -55,6 +55,7 @@ def train_from_file(
     system, photos = train(config, out)
     if PartialState().is_main_process:
         write_metrics(config, system, photos, out / "metrics.json")
+    PartialState().destroy_process_group()
     return out / checkpoint.NAME
 
 

@@ -36,11 +36,15 @@ class PaperCodec(Codec):
             nn.ReLU(),
             nn.MaxPool2d(2),
         )
+        last = nn.ConvTranspose2d(width, 3, 2, stride=2)
         self.decoder = nn.Sequential(
             nn.ConvTranspose2d(channels, width, 3, padding=1),
             nn.ReLU(),
             nn.ConvTranspose2d(width, width, 2, stride=2),
             nn.ReLU(),
-            nn.ConvTranspose2d(width, 3, 2, stride=2),
+            last,
             nn.ReLU(),
         )
+        # From black, the last ReLU would pass no gradient: a colour could stay black for ever.
+        assert last.bias is not None
+        nn.init.constant_(last.bias, 0.5)
