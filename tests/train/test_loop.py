@@ -15,7 +15,7 @@ from torch import Tensor
 from tactic_train import checkpoint
 from tactic_train.config import TrainConfig
 from tactic_train.errors import CheckpointError, HeadError, TrainError
-from tactic_train.loop import build, learning_rate, train
+from tactic_train.loop import WARM_UP_STEPS, build, learning_rate, train
 
 Toy = Callable[..., TrainConfig]
 
@@ -108,12 +108,15 @@ def test_a_teacher_is_the_head_as_it_was(toy: Toy) -> None:
     assert build(toy(stage=[frozen], head={"name": "efficientnet_lite0"})).teacher is None
 
 
-def test_the_learning_rate_falls_along_a_cosine(toy: Toy) -> None:
-    stage = toy().stage[0].model_copy(update={"steps": 10})
-    rates = [learning_rate(stage, step) for step in range(11)]
-    assert rates == sorted(rates, reverse=True)
-    assert (rates[0], rates[10]) == pytest.approx((1e-3, 1e-5))
-    assert rates[5] == pytest.approx((1e-3 + 1e-5) / 2)
+def test_the_learning_rate_rises_shortly_and_falls_along_a_cosine(toy: Toy) -> None:
+    stage = toy().stage[0].model_copy(update={"steps": 1000})
+    rates = [learning_rate(stage, step) for step in range(1001)]
+    top = WARM_UP_STEPS - 1
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[0] == pytest.approx(1e-3 / WARM_UP_STEPS)
+    assert rates[500] == pytest.approx((1e-3 + 1e-5) / 2)
+    assert rates[1000] == pytest.approx(1e-5)
 
 
 def test_another_configuration_is_refused(toy: Toy, tmp_path: Path) -> None:
