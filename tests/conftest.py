@@ -184,13 +184,14 @@ class Site:
 
     Attributes
     ----------
+    bundle : Path
     folder : Path
         Has ``device.toml``, ``gateway.toml``, ``outbox`` and ``gateway.db``.
     """
 
     def __init__(self, folder: Path, bundle: Path) -> None:
         self.folder = folder
-        self._bundle = str(bundle)
+        self.bundle = bundle
         self._running: list[subprocess.Popen[bytes]] = []
 
     def configure(self, port: int, **changes: dict[str, Any]) -> None:
@@ -198,13 +199,13 @@ class Site:
         mqtt = {"host": "127.0.0.1", "port": port}
         gateway: Tables = {
             "gateway": {"site": "lab", "health_interval_s": 1.0},
-            "bundles": {"paths": [self._bundle]},
+            "bundles": {"paths": [str(self.bundle)]},
             "store": {"path": "gateway.db"},
             "mqtt": mqtt,
         }
         device: Tables = {
             "node": {"site": "lab", "node": "cam1"},
-            "bundle": {"path": self._bundle},
+            "bundle": {"path": str(self.bundle)},
             "source": {"kind": "folder", "path": "pictures"},
             "encoder": {"runtime": "onnxruntime"},
             "outbox": {"path": "outbox"},

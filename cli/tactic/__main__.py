@@ -13,6 +13,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit; ``docs/exit-codes.md`` lists the codes."""
+    # OpenCV would put several lines about a camera that is not there before ours.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     from tactic.app import app
 
     try:

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from types import FrameType
 
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
-from tactic_codec.errors import BundleError, TacticError
+from tactic_codec.errors import BundleError
 from tactic_gateway import config as configuration
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import StoreError
@@ -38,27 +37,21 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(config_path: Path) -> int:
-    """Run the gateway until SIGTERM or SIGINT.
+    """Run the gateway until SIGTERM or SIGINT; return its exit code.
 
-    Returns
-    -------
-    int
-        Exit code; ``docs/exit-codes.md`` lists them. What is wrong goes to standard error as
-        one line.
+    Raises
+    ------
+    TacticError
+        Its message is one line for the operator, its ``exit_code`` the command's.
     """
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     try:
         return Service(configuration.load(config_path), Log()).run(stop)
-    except TacticError as fault:
-        print(f"tactic gateway: {fault}", file=sys.stderr)
-        return fault.exit_code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

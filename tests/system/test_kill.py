@@ -11,7 +11,6 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 if TYPE_CHECKING:
     from conftest import Site
-
     from tactic.demo.broker import Broker
 
 PICTURES = 12
@@ -80,4 +79,10 @@ def test_kill_device_and_gateway(site: Site, each_broker: Broker) -> None:
     assert numbers(site, "SELECT boot, first FROM drops") == []
     assert site.events("device", "started")[1]["backlog"] >= 3
     assert stopped["outbox_packets"] == 0
-    assert stopped["ledger"]["pending"] == 0
+    everything = len(frames)
+    assert stopped["ledger"] == {
+        "captured": everything,
+        "stored": everything,
+        "dropped": {},
+        "pending": 0,
+    }
