@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -117,6 +118,7 @@ class Delivery(RuleBasedStateMachine):
         self.gateway = Gateway()
         self.up: list[bytes] = []
         self.down: list[bytes] = []
+        self.link_is(up=True)
 
     @rule(size_bytes=st.integers(0, 400), priority=st.integers(0, 3))
     def put(self, size_bytes: int, priority: int) -> None:
@@ -127,10 +129,27 @@ class Delivery(RuleBasedStateMachine):
         self.now_ns += ms * MS
         self.up += [self.node.bytes[key] for key in self.node.sender.poll(self.now_ns).send]
 
-    @rule(connected=st.booleans(), present=st.booleans())
-    def link_changes(self, connected: bool, present: bool) -> None:
-        self.node.sender.on_connection(connected)
+    @rule(up=st.booleans())
+    def link_is(self, up: bool) -> None:
+        self.node.sender.on_connection(up)
+        self.node.sender.on_gateway(up)
+
+    @rule(present=st.booleans())
+    def gateway_is(self, present: bool) -> None:
         self.node.sender.on_gateway(present)
+
+    @rule(lost=st.sets(st.integers(0, 9)))
+    def most_packets_arrive(self, lost: set[int]) -> None:
+        self.time_passes(1_000)
+        self.down += [self.gateway.receive(raw) for n, raw in enumerate(self.up) if n not in lost]
+        self.up.clear()
+
+    @rule(lost=st.sets(st.integers(0, 9)))
+    def most_acks_arrive(self, lost: set[int]) -> None:
+        for n, raw in enumerate(self.down):
+            if n not in lost:
+                self.node.on_ack(raw, self.now_ns)
+        self.down.clear()
 
     @rule(at=st.integers(0, 50), again=st.booleans())
     def packet_arrives(self, at: int, again: bool) -> None:
@@ -146,13 +165,19 @@ class Delivery(RuleBasedStateMachine):
             raw = self.down[at] if again else self.down.pop(at)
             self.node.on_ack(raw, self.now_ns)
 
+    @rule(times=st.integers(5, 12))
+    def a_burst_of_frames(self, times: int) -> None:
+        for _ in range(times):
+            self.node.put(100, 1)
+
     @rule(up=st.booleans())
     def everything_on_its_way_is_lost(self, up: bool) -> None:
         (self.up if up else self.down).clear()
 
-    @rule()
-    def node_restarts(self) -> None:
+    @rule(up=st.booleans())
+    def node_restarts(self, up: bool) -> None:
         self.node.start()
+        self.link_is(up)
 
     @rule()
     def gateway_restarts(self) -> None:
@@ -183,14 +208,18 @@ class Delivery(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "node"):
             return
-        self.node.sender.on_connection(True)
-        self.node.sender.on_gateway(True)
+        self.link_is(up=True)
+        self.time_passes(1_000)
+        # Nothing but a time-out can bring these back.
+        self.up.clear()
         for _ in range(200):
             self.time_passes(1_000)
             while self.up:
                 self.packet_arrives(0, again=False)
             while self.down:
                 self.ack_arrives(0, again=False)
+        self.nothing_is_there_twice()
+        self.the_ledger_closes()
         assert not self.node.bytes
         settled = set(self.gateway.stored) | set(self.gateway.dropped_keys())
         assert self.node.put_frames <= settled
@@ -199,4 +228,33 @@ class Delivery(RuleBasedStateMachine):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestDelivery.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_storm(seed: int) -> None:
+    """The same rules, drawn evenly over a long life: deeper than the search for short ones."""
+    rng = Random(seed)
+    world = Delivery()
+    world.begin()
+    for _ in range(1500):
+        step = rng.randrange(12)
+        if step < 4:
+            world.put(rng.randrange(400), rng.randrange(4))
+        elif step < 6:
+            world.packet_arrives(rng.randrange(50), again=rng.random() < 0.2)
+        elif step < 8:
+            world.ack_arrives(rng.randrange(50), again=rng.random() < 0.2)
+        elif step < 10:
+            world.time_passes(rng.randrange(3000))
+        elif step < 11:
+            world.link_is(up=rng.random() < 0.9)
+        elif rng.random() < 0.3:
+            world.node_restarts(up=True)
+            world.gateway_restarts()
+        world.nothing_is_there_twice()
+        world.the_ledger_closes()
+        world.nothing_leaves_the_node_unsettled()
+    assert len(world.gateway.stored) > 50
+    assert len(world.gateway.dropped) > 50
+    world.teardown()

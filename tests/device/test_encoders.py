@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +6,8 @@ import numpy as np
 import pytest
 
 from tactic_codec.bundle import Bundle
-from tactic_device.encoders import base, choose
-from tactic_device.encoders import choose as choose_package
-from tactic_device.encoders.choose import model_file, probe
+from tactic_device.encoders import base, choose, selection
+from tactic_device.encoders.selection import model_file, probe
 from tactic_device.errors import EncoderError
 
 INSTALLED = [("litert", "ai_edge_litert"), ("onnxruntime", "onnxruntime")]
@@ -46,13 +44,12 @@ def test_a_missing_runtime_is_a_recorded_reason(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxruntime")
-    module = sys.modules[choose_package.__module__]
-    real = module.probe
+    real = selection.probe
 
     def without_litert(of: Bundle, runtime: str, model: Path, threads: int) -> str | None:
         return real(of, runtime, model, threads) if runtime == "onnxruntime" else "ImportError: x"
 
-    monkeypatch.setattr(module, "probe", without_litert)
+    monkeypatch.setattr(selection, "probe", without_litert)
     choice = choose(bundle, "auto", threads=1)
     assert choice.runtime == "onnxruntime"
     assert choice.refused == {"litert": "ImportError: x", "tflite": "ImportError: x"}
