@@ -27,7 +27,7 @@ from tactic_train.warm_start import warm_start
 __all__ = ["build", "learning_rate", "load_weights", "train"]
 
 _FITTED = 192
-WARM_UP_STEPS = 50
+WARM_UP_STEPS = 100
 
 
 def build(config: TrainConfig) -> System:
