@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -11,13 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from tactic_codec import manifest as declared
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
-from tactic_codec.manifest import Codec, FileEntry, Geometry, Head, Manifest, Probe
+from tactic_codec.manifest import FileEntry, Geometry, Head, Manifest, Probe
 from tactic_export import onnx_encoder, onnx_gateway, tflite_encoder
 from tactic_export.errors import ExportError
 from tactic_export.freeze import Frozen
 from tactic_export.probe import probe_frames
+from tactic_train.networks import Codec
 from tactic_train.step import System
+
+MAX_GEOMETRIES = 8
+MAX_SIDE_PX = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,34 @@ class Plan:
     license_file: Path | None = None
 
 
+def check(plan: Plan, codec: Codec) -> None:
+    """Refuse a plan that no manifest could hold, before any work is done.
+
+    Raises
+    ------
+    ExportError
+        One line that names the value and the remedy.
+    """
+    if not re.fullmatch(r"[a-z0-9_-]{1,64}", plan.name):
+        raise ExportError(f"--out {plan.name}: name the folder with a-z, 0-9, - and _ only")
+    if len(plan.geometries) > MAX_GEOMETRIES:
+        raise ExportError(f"{len(plan.geometries)} frame sizes; give at most {MAX_GEOMETRIES}")
+    for height, width in plan.geometries:
+        if (
+            height % codec.stride
+            or width % codec.stride
+            or not 0 < height <= MAX_SIDE_PX >= width > 0
+        ):
+            raise ExportError(
+                f"--geometry {width}x{height}: both sides must be multiples of {codec.stride}, "
+                f"up to {MAX_SIDE_PX}"
+            )
+    if plan.layers > codec.channels:
+        raise ExportError(f"--layers {plan.layers}: the codec has {codec.channels} channels")
+    if plan.license_file and not plan.license_file.is_file():
+        raise ExportError(f"{plan.license_file}: no such file; correct --license")
+
+
 def write_files(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
     """Every file of the bundle but its manifest and documents."""
     for folder in ("device", "gateway", "probe"):
@@ -62,7 +96,7 @@ def write_files(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
 
 def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
     """Write the manifest over what lies in ``root``, and read the bundle back."""
-    codec = Codec(
+    codec = declared.Codec(
         arch=system.codec.arch,
         stride=system.codec.stride,
         channels=system.codec.channels,
@@ -119,11 +153,17 @@ class Staging:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
-            if self.target.exists():
-                shutil.rmtree(self.target)
-            self.root.replace(self.target)
+            self._swap()
         else:
             shutil.rmtree(self.root, ignore_errors=True)
+
+    def _swap(self) -> None:
+        # Renaming the old one first leaves a whole bundle in its place but for an instant.
+        former = self.root.with_name(f"{self.root.name}.old")
+        if self.target.exists():
+            self.target.replace(former)
+        self.root.replace(self.target)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 
-from tactic_export.bundle import Plan, Staging, seal, write_files, write_json
+from tactic_export.bundle import Plan, Staging, check, seal, write_files, write_json
 from tactic_export.card import model_card
 from tactic_export.errors import ExportError
 from tactic_export.freeze import freeze
 from tactic_export.parity import Parity, measure
 from tactic_export.pictures import report_pictures, training_crops
+from tactic_train import checkpoint
 from tactic_train.config import TrainConfig
-from tactic_train.loop import build, load_weights
+from tactic_train.loop import build
 from tactic_train.step import System
 
 TABLE_CROPS = 2000
 
 
+@torch.no_grad()
 def export(
     run: Path,
     out: Path,
@@ -49,10 +50,10 @@ def export(
 
     Raises
     ------
-    ExportError, DataError, BundleError
+    ExportError, CheckpointError, DataError, BundleError
     """
-    torch.set_grad_enabled(False)
     config, system = load_run(run)
+    check(plan, system.codec)
     say(f"counting symbols on {TABLE_CROPS} training crops")
     frozen = freeze(system, training_crops(config, TABLE_CROPS), plan.layers)
     parity = None
@@ -76,17 +77,21 @@ def load_run(run: Path) -> tuple[TrainConfig, System]:
 
     Raises
     ------
-    ExportError
+    ExportError, CheckpointError
         A file is missing or damaged; the message names it.
     """
     path = run / "config.json"
     try:
-        config = TrainConfig.model_validate(json.loads(path.read_text()))
-        state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    except FileNotFoundError as fault:
-        raise ExportError(f"{fault.filename}: missing; name the folder of a training run") from None
-    except (ValueError, ValidationError, RuntimeError) as fault:
-        raise ExportError(f"{run}: not a training run ({str(fault).splitlines()[0]})") from fault
+        config = TrainConfig.model_validate_json(path.read_bytes())
+    except OSError as fault:
+        raise ExportError(f"{path}: {fault.strerror}; name the folder of a training run") from fault
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ExportError(
+            f"{path}: {where}: {first['msg']}; name the folder of a training run"
+        ) from fault
+    state = checkpoint.read(run / checkpoint.NAME)
     system = build(config)
-    load_weights(system, state)
+    checkpoint.load_weights(system, state)
     return config, system.eval()
