@@ -1,0 +1,209 @@
+"""From a training run to a bundle that device and gateway accept; what goes wrong on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tactic_codec.bundle import Bundle
+from tactic_codec.errors import TacticError
+from tactic_device import encoders
+from tactic_export import run as export_run
+from tactic_export.bundle import Plan, Staging, check
+from tactic_export.errors import ExportError
+from tactic_export.run import export, load_run
+from tactic_gateway.pipeline import Pipeline
+from tactic_train import checkpoint
+from tactic_train.config import TrainConfig
+from tactic_train.errors import CheckpointError
+from tactic_train.loop import build
+from tactic_train.networks import PaperCodec
+
+PLAN = Plan("toy", "toy", ((32, 64), (64, 64)), layers=2)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for kind in ("tench", "lynx"):
+            (folder / split / kind).mkdir(parents=True)
+            for number in range(3):
+                coarse = rng.integers(0, 256, (5, 6, 3), np.uint8)
+                path = folder / split / kind / f"{number}.png"
+                cv2.imwrite(str(path), cv2.resize(coarse, (50, 42)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of no steps: everything in its place, nothing learnt."""
+    config = TrainConfig.model_validate(
+        {
+            "name": "toy",
+            "model": {"arch": "paper", "channels": 4},
+            "head": {"name": "torchvision:squeezenet1_1", "classes": 2},
+            "data": {"sources": [f"imagefolder:{photos}"], "crop_px": 32},
+            "stage": [{"steps": 1, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.1}],
+        }
+    )
+    out = tmp_path_factory.mktemp("run")
+    system = build(config)
+    checkpoint.save(out, config, system, torch.optim.Adam(system.codec.parameters()), 0)
+    return out
+
+
+def test_a_run_becomes_a_bundle(
+    trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_run, "TABLE_CROPS", 40)
+    notice = tmp_path / "notice.txt"
+    notice.write_text("free\n")
+    said: list[str] = []
+    plan = replace(PLAN, license_file=notice)
+    parity = export(trained, tmp_path / "toy", plan, (f"imagefolder:{photos}", ""), said.append)
+
+    bundle = Bundle.open(tmp_path / "toy")
+    assert [(g.height, g.width) for g in bundle.codec.geometries] == [(32, 64), (64, 64)]
+    assert (bundle.codec.layers, bundle.codec.stride) == ((2, 2), PaperCodec.stride)
+    documents = {entry.path for entry in bundle.manifest.documents}
+    assert documents == {"license-weights.txt", "model-card.md", "parity.json"}
+    assert (tmp_path / "toy/gateway/labels.txt").read_text() == "0\n1\n"
+    assert parity is not None
+    assert json.loads((tmp_path / "toy/parity.json").read_text()) == json.loads(
+        json.dumps(parity.as_json())
+    )
+    assert parity.pictures == 6
+    assert parity.onnxruntime.latents_differing == 0
+    assert parity.litert.largest_difference <= 1
+    card = (tmp_path / "toy/model-card.md").read_text()
+    assert all(f"| {name} | {value} |" in card for name, value in parity.rows())
+    assert all("\n" not in line for line in said)
+    assert torch.is_grad_enabled(), "whoever called may want to train"
+
+    for runtime in ("litert", "onnxruntime"):
+        assert encoders.choose(bundle, runtime, 1).runtime == runtime
+    Pipeline(bundle, threads=1, top=2, now_ns=lambda: 0)
+
+
+def test_a_failure_leaves_the_old_bundle(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy/manifest.json").write_text("old")
+    monkeypatch.setattr(export_run, "TABLE_CROPS", 4)
+
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export_run, "write_files", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        export(trained, tmp_path / "toy", PLAN, None, lambda _: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+    assert (tmp_path / "toy/manifest.json").read_text() == "old"
+
+
+def test_the_new_bundle_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    target = tmp_path / "toy"
+    for content in ("first", "second"):
+        with Staging(target) as root:
+            (root / "manifest.json").write_text(content)
+            (root / content).touch()
+            if content == "second":
+                assert (target / "manifest.json").read_text() == "first"
+    assert sorted(path.name for path in target.iterdir()) == ["manifest.json", "second"]
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_what_is_not_a_bundle_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(ExportError, match="is not a bundle; choose another --out"):
+        Staging(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "My Bundle"}, "--out My Bundle: name the folder with"),
+        ({"geometries": ((30, 64),)}, "--geometry 64x30: both sides must be multiples of 4"),
+        ({"geometries": ((0, 64),)}, "--geometry 64x0"),
+        ({"geometries": ((8196, 64),)}, "up to 8192"),
+        ({"geometries": ((32, 32),) * 9}, "9 frame sizes; give at most 8"),
+        ({"layers": 5}, "--layers 5: the codec has 4 channels"),
+        ({"license_file": Path("nowhere")}, "nowhere: no such file; correct --license"),
+    ],
+)
+def test_plans_that_no_manifest_could_hold(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        check(replace(PLAN, **change), PaperCodec(4))  # type: ignore[arg-type]
+
+
+def _garbage(run: Path) -> None:
+    (run / "checkpoint.pt").write_bytes(b"\x80\x04garbage")
+
+
+def _no_checkpoint(run: Path) -> None:
+    (run / "checkpoint.pt").unlink()
+
+
+def _another_network(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config["model"]["channels"] = 5
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def _unknown_key(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"colour": 1}))
+
+
+def _no_config(run: Path) -> None:
+    (run / "config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "message"),
+    [
+        (_garbage, CheckpointError, "checkpoint.pt: damaged"),
+        (_no_checkpoint, CheckpointError, "checkpoint.pt: no such checkpoint"),
+        (_another_network, CheckpointError, "of another network"),
+        (_unknown_key, ExportError, "config.json: colour: .*; name the folder of a training run"),
+        (_no_config, ExportError, "config.json: No such file.*; name the folder of a training"),
+    ],
+)
+def test_runs_that_are_none(
+    trained: Path,
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    kind: type[TacticError],
+    message: str,
+) -> None:
+    for path in ("checkpoint.pt", "config.json"):
+        (tmp_path / path).write_bytes((trained / path).read_bytes())
+    spoil(tmp_path)
+    with pytest.raises(kind, match=message) as fault:
+        load_run(tmp_path)
+    assert "\n" not in str(fault.value)
+
+
+def test_report_pictures_that_cannot_be_measured(photos: Path, tmp_path: Path) -> None:
+    from tactic_export.pictures import report_pictures
+
+    with pytest.raises(ExportError, match="no validation image whose name begins with 'ILSVRC'"):
+        report_pictures(f"imagefolder:{photos}", "ILSVRC", 4)
+    pictures, labels = report_pictures(f"imagefolder:{photos}", "", 4)
+    assert pictures.shape == (6, 40, 48, 3)
+    assert set(labels.tolist()) <= {-1, 0, 287}
+    for number, side in enumerate((40, 44, 48, 52, 56, 60)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((side, side, 3), np.uint8))
+    with pytest.raises(ExportError, match="needs pictures of one size"):
+        report_pictures(f"unlabelled:{tmp_path}", "", 4)

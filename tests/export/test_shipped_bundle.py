@@ -1,0 +1,117 @@
+"""The bundle that ships, on photos it was not trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tactic_codec import stream
+from tactic_codec.bundle import Bundle
+from tactic_codec.packet import HEADER_BYTES
+from tactic_export.pictures import report_pictures
+from tactic_export.runtimes import as_int8, run_onnx, run_tflite
+
+ROOT = Path(__file__).parents[2] / "bundles/photo1000"
+ARCHIVE = "imagenet20_128_q90.zip"
+EVERY = 5
+MOST_SHARE, MOST_LSB = 1e-4, 1
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.open(ROOT)
+
+
+@pytest.fixture(scope="module")
+def parity(bundle: Bundle) -> dict[str, Any]:
+    """What the export measured on all of the photos."""
+    assert "parity.json" in {entry.path for entry in bundle.manifest.documents}
+    report: dict[str, Any] = json.loads((bundle.path / "parity.json").read_text())
+    return report
+
+
+@pytest.fixture(scope="module")
+def photos(bundle: Bundle, data: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Every fifth ILSVRC validation photo, and its class."""
+    assert (data / ARCHIVE).exists(), f"{data / ARCHIVE} is missing"
+    pictures, labels = report_pictures(
+        f"imagefolder:{data / ARCHIVE}", "ILSVRC", bundle.codec.stride
+    )
+    assert len(pictures) == 1000
+    return pictures[::EVERY], labels[::EVERY]
+
+
+@pytest.fixture(scope="module")
+def latents(
+    bundle: Bundle, photos: tuple[NDArray[np.uint8], NDArray[np.int64]]
+) -> NDArray[np.int8]:
+    """From ONNX Runtime, which is exact."""
+    return run_onnx(bundle.file(bundle.codec.encoder_onnx), as_int8(photos[0])).astype(np.int8)
+
+
+def assert_near(found: NDArray[np.generic], reference: NDArray[np.int8]) -> None:
+    gap = np.abs(found.astype(int) - reference)
+    assert gap.max() <= MOST_LSB
+    assert np.count_nonzero(gap) <= max(1, MOST_SHARE * gap.size)
+
+
+def test_both_encoders_give_the_probe(bundle: Bundle) -> None:
+    frames, expected = bundle.probe()
+    exact = run_onnx(bundle.file(bundle.codec.encoder_onnx), as_int8(frames))
+    np.testing.assert_array_equal(exact, expected)
+    assert_near(run_tflite(bundle.file(bundle.codec.encoder_tflite), as_int8(frames)), expected)
+
+
+def test_int8_costs_next_to_nothing(parity: dict[str, Any]) -> None:
+    assert parity["pictures"] == 1000
+    assert parity["same_answer"] >= 0.98
+    assert abs(parity["accuracy_int8"] - parity["accuracy_float"]) <= 0.005
+    assert abs(parity["bytes_int8"] / parity["bytes_float"] - 1) <= 0.02
+    for runtime in ("onnxruntime", "litert"):
+        assert parity[runtime]["latents_differing"] <= MOST_SHARE
+        assert parity[runtime]["largest_difference"] <= MOST_LSB
+
+
+def test_runtimes_agree_on_photos(
+    bundle: Bundle,
+    photos: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    latents: NDArray[np.int8],
+) -> None:
+    found = run_tflite(bundle.file(bundle.codec.encoder_tflite), as_int8(photos[0]))
+    assert_near(found, latents)
+
+
+def test_streams_decode_exactly_and_have_the_reported_size(
+    bundle: Bundle, latents: NDArray[np.int8], parity: dict[str, Any]
+) -> None:
+    codec, upto = bundle.codec, len(bundle.codec.layers)
+    payloads = [stream.encode(each, bundle.tables, codec.layers, upto) for each in latents]
+    for payload, latent in zip(payloads, latents, strict=True):
+        decoded = stream.decode(payload, bundle.tables, codec.layers, upto, latent.shape[1:])
+        np.testing.assert_array_equal(decoded.symbols, latent)
+    mean_bytes = HEADER_BYTES + np.mean([len(payload) for payload in payloads])
+    assert abs(mean_bytes / parity["bytes_int8"] - 1) < 0.03
+
+
+def test_answers_are_as_reported(
+    bundle: Bundle,
+    photos: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    latents: NDArray[np.int8],
+    parity: dict[str, Any],
+) -> None:
+    pictures, labels = photos
+    head = bundle.file(bundle.manifest.heads[0].model)
+    clean = run_onnx(head, pictures).argmax(axis=1)
+    decoded = run_onnx(bundle.file(bundle.codec.decoder), latents)
+    ours = run_onnx(head, decoded).argmax(axis=1)
+    psnr_db = 10 * np.log10(255**2 / np.mean((decoded.astype(float) - pictures) ** 2))
+    # A fifth of the photos: three standard deviations of a share are at most 10 points.
+    assert abs(np.mean(clean == labels) - parity["accuracy_clean"]) < 0.1
+    assert abs(np.mean(ours == labels) - parity["accuracy_int8"]) < 0.1
+    assert abs(np.mean(ours == clean) - parity["agreement_int8"]) < 0.1
+    assert abs(psnr_db - parity["psnr_db_int8"]) < 0.5
