@@ -3,7 +3,7 @@
 What ONNX Runtime makes of quantised operators depends on the processor: on x86 it turns signed
 activations into unsigned ones, and where there is no VNNI their products saturate. So the sums are
 taken in float32, which holds every integer below 2^24 exactly in whatever order they are added, and
-are requantised in float64. Every machine gives the integers of the reference.
+requantised by one multiplication. Every machine gives the integers of the reference.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ class _Graph:
 def write_encoder(encoder: IntegerEncoder, path: Path) -> None:
     """Write ``encoder.onnx``: ``frame`` int8 (N, H, W, 3) → ``latent`` int8 (N, C, h, w)."""
     graph = _Graph()
-    graph.constant("half", np.float64(0.5))
     planes = graph.node("Transpose", ["frame"], "planes", perm=[0, 3, 1, 2])
     real = graph.node("Cast", [planes], "real", to=TensorProto.FLOAT)
     # Between layers a tensor holds q − zero point, so that padding is zero.
@@ -80,18 +79,15 @@ def _convolution(graph: _Graph, layer: IntegerConv, source: str, number: int) ->
 
 
 def _requantise(graph: _Graph, layer: IntegerConv, sums: str, number: int) -> str:
-    """⌊sums · in_scale · weight_scale / out_scale + ½⌋, clipped to int8 around its zero point."""
-    multiplier = layer.in_scale * layer.weight_scale.astype(np.float64) / layer.out_scale
-    factor = graph.constant(f"multiplier_{number}", multiplier[:, None, None])
-    exact = graph.node("Cast", [sums], f"exact_{number}", to=TensorProto.DOUBLE)
-    scaled = graph.node("Mul", [exact, factor], f"scaled_{number}")
-    shifted = graph.node("Add", [scaled, "half"], f"shifted_{number}")
-    whole = graph.node("Floor", [shifted], f"whole_{number}")
-    short = graph.node("Cast", [whole], f"short_{number}", to=TensorProto.FLOAT)
+    """sums · multiplier, rounded, clipped to int8 around its zero point."""
+    factor = graph.constant(f"multiplier_{number}", layer.multiplier[:, None, None])
+    # The factor comes first: ONNX Runtime would fold a second one into the weights.
+    scaled = graph.node("Mul", [factor, sums], f"scaled_{number}")
+    whole = graph.node("Round", [scaled], f"whole_{number}")
     floor = layer.out_zero if layer.relu else -128
     least = graph.constant(f"least_{number}", np.float32(floor - layer.out_zero))
     most = graph.constant(f"most_{number}", np.float32(127 - layer.out_zero))
-    return graph.node("Clip", [short, least, most], f"clipped_{number}")
+    return graph.node("Clip", [whole, least, most], f"clipped_{number}")
 
 
 def _save(graph: _Graph, channels: int, path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tactic_export.errors import ExportError
 from tactic_export.integer import IntegerConv, IntegerEncoder, IntegerLayer, IntegerMaxPool
 from tactic_train.networks import Codec
-from tactic_train.networks.strided import Halving
+from tactic_train.networks.strided import Centred, Halving
 
 INPUT_SCALE = 1 / 255
 INPUT_ZERO = -128
@@ -79,12 +79,12 @@ def _convolution(
     """The integers of a convolution between two grids, each (scale, zero point)."""
     weight = conv.weight.detach().double().numpy()
     scales = np.maximum(np.abs(weight).max(axis=(1, 2, 3)) / 127, 1e-9).astype(np.float32)
-    assert conv.bias is not None
+    steps = scales[:, None, None, None].astype(np.float64)
+    integers = np.clip(np.round(weight / steps), -127, 127)
     unit = source[0] * scales.astype(np.float64)
-    integers = np.round(weight / scales[:, None, None, None].astype(np.float64))
-    bias = np.round(conv.bias.detach().double().numpy() / unit)
+    bias = np.round(_plain_bias(conv, integers * steps) / unit)
     return IntegerConv(
-        weight=np.clip(integers, -127, 127).astype(np.int8),
+        weight=integers.astype(np.int8),
         bias=np.clip(bias, -(2**30), 2**30).astype(np.int32),
         weight_scale=scales,
         in_scale=source[0],
@@ -95,6 +95,16 @@ def _convolution(
         pads=_pads(conv),
         relu=relu,
     )
+
+
+def _plain_bias(conv: nn.Conv2d, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bias of a convolution once its weights are ``weight``."""
+    assert conv.bias is not None
+    bias = conv.bias.detach()
+    if isinstance(conv, Centred):
+        bias = conv.plain_bias(torch.from_numpy(weight).to(bias.dtype)).detach()
+    plain: NDArray[np.float64] = bias.double().numpy()
+    return plain
 
 
 def _corrected(layer: IntegerConv, integers: NDArray[np.int8], target: Tensor) -> IntegerConv:

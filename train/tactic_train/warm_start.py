@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from tactic_train.density import LogisticMixture
-from tactic_train.networks.strided import Residual, StridedCodec
+from tactic_train.networks.strided import Centred, Residual, StridedCodec
 
 #: quantisation steps per unit of an orthonormal coefficient of pixels in [0, 1]: some 0.3 bpp
 GAIN = 2.5
@@ -51,6 +51,20 @@ def warm_start(codec: StridedCodec, density: LogisticMixture, pictures: Tensor, 
     _set(last, GAIN * basis[:, :, None, None], bias)
     _transpose_into(codec.decoder, basis @ turn, bases, means[0])
     _fit(density, last(x))
+    centre(codec, pictures)
+
+
+@torch.no_grad()
+def centre(codec: StridedCodec, pictures: Tensor) -> None:
+    """Measure what the encoder's convolutions take out of their inputs; the function stays."""
+    x = pictures
+    for layer in codec.encoder:
+        if isinstance(layer, Centred):
+            assert layer.bias is not None
+            plain = layer.plain_bias(layer.weight)
+            layer.centre.copy_(x.mean(dim=(0, 2, 3)))
+            layer.bias.add_(plain - layer.plain_bias(layer.weight))
+        x = layer(x)
 
 
 def _windows(x: Tensor, side: int) -> Tensor:

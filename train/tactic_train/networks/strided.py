@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
@@ -28,7 +29,37 @@ class Residual(nn.Module):
         return out
 
 
-class Halving(nn.Conv2d):
+class Centred(nn.Conv2d):
+    """A convolution of x − centre, so that gradients do not see what all pixels share.
+
+    Activations behind a ReLU have a mean; without this, every step of the weights moves the
+    output's mean far more than its shape. Padding stays zero in x, as it is on the node.
+
+    Attributes
+    ----------
+    centre : float32 (inputs,)
+        Fixed, measured before training.
+    """
+
+    centre: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, padding=padding)
+        self.register_buffer("centre", torch.zeros(inputs))
+
+    def plain_bias(self, weight: Tensor) -> Tensor:
+        """Bias of the same function as a plain convolution with ``weight``; (outputs,)."""
+        assert self.bias is not None
+        return self.bias - weight.sum(dim=(2, 3)) @ self.centre
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, h, w) → (N, outputs, h / stride, w / stride)."""
+        return self._conv_forward(x, self.weight, self.plain_bias(self.weight))
+
+
+class Halving(Centred):
     """3×3 convolution of stride 2, padded by one zero below and to the right only.
 
     On even sizes this is the padding that TFLite calls SAME, so the node needs no padding step.
@@ -75,15 +106,15 @@ class StridedCodec(Codec):
         super().__init__(channels)
         stem, body = widths
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, stem, 4, stride=4),
+            Centred(3, stem, 4, stride=4),
             nn.ReLU(),
             Halving(stem, body),
             nn.ReLU(),
             Halving(body, 96),
             nn.ReLU(),
-            nn.Conv2d(96, 96, 3, padding=1),
+            Centred(96, 96, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(96, channels, 1),
+            Centred(96, channels, 1),
         )
         deep, middle, shallow = decoder_widths
         self.decoder = nn.Sequential(
