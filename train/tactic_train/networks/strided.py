@@ -56,7 +56,8 @@ class Centred(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) → (N, outputs, h / stride, w / stride)."""
-        return self._conv_forward(x, self.weight, self.plain_bias(self.weight))
+        y: Tensor = self._conv_forward(x, self.weight, self.plain_bias(self.weight))
+        return y
 
 
 class Halving(Centred):
