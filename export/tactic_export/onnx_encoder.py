@@ -1,9 +1,8 @@
-"""``encoder.onnx``: the integers, computed exactly by floating-point operations.
+"""``encoder.onnx``: the integers in QDQ form, signed activations and signed weights (S8S8).
 
-What ONNX Runtime makes of quantised operators depends on the processor: on x86 it turns signed
-activations into unsigned ones, and where there is no VNNI their products saturate. So the sums are
-taken in float32, which holds every integer below 2^24 exactly in whatever order they are added, and
-requantised by one multiplication. Every machine gives the integers of the reference.
+Unsigned activations saturate in ONNX Runtime on AVX2 processors without VNNI; signed ones do not.
+On those processors it turns signed into unsigned when it loads the file, unless the session option
+``session.x64quantprecision`` is set to 1, as the device and the export do.
 """
 
 from __future__ import annotations
@@ -12,82 +11,90 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from tactic_export.integer import IntegerConv, IntegerEncoder
-from tactic_export.quantise import INPUT_ZERO
+from tactic_export.integer import IntegerConv, IntegerEncoder, IntegerMaxPool
+from tactic_export.quantise import INPUT_SCALE, INPUT_ZERO
 
 OPSET = 18
 IR_VERSION = 9
 
 
 class _Graph:
-    """Nodes and initialisers; every node is named after its output."""
+    """Nodes and initialisers, with the name of the tensor that the next node reads."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: list[onnx.TensorProto] = []
 
-    def constant(self, name: str, value: NDArray[np.generic] | np.generic) -> str:
-        self.initialisers.append(numpy_helper.from_array(np.asarray(value), name))
+    def constant(self, name: str, value: np.ndarray) -> str:
+        self.initialisers.append(numpy_helper.from_array(value, name))
         return name
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
+    def grid(self, name: str, scale: float, zero: int) -> list[str]:
+        return [
+            self.constant(f"{name}_scale", np.array(scale, np.float32)),
+            self.constant(f"{name}_zero", np.array(zero, np.int8)),
+        ]
+
 
 def write_encoder(encoder: IntegerEncoder, path: Path) -> None:
     """Write ``encoder.onnx``: ``frame`` int8 (N, H, W, 3) → ``latent`` int8 (N, C, h, w)."""
     graph = _Graph()
-    planes = graph.node("Transpose", ["frame"], "planes", perm=[0, 3, 1, 2])
-    real = graph.node("Cast", [planes], "real", to=TensorProto.FLOAT)
-    # Between layers a tensor holds q − zero point, so that padding is zero.
-    zero = graph.constant("zero", np.float32(-INPUT_ZERO))
-    tensor = graph.node("Add", [real, zero], "centred")
+    tensor = graph.node("Transpose", ["frame"], "planes", perm=[0, 3, 1, 2])
+    grid = graph.grid("input", INPUT_SCALE, INPUT_ZERO)
     for number, layer in enumerate(encoder.layers):
+        real = graph.node("DequantizeLinear", [tensor, *grid], f"real_{number}")
         if isinstance(layer, IntegerConv):
-            sums = _convolution(graph, layer, tensor, number)
-            tensor = _requantise(graph, layer, sums, number)
-        else:
-            tensor = graph.node(
-                "MaxPool", [tensor], f"pool_{number}", kernel_shape=[2, 2], strides=[2, 2]
+            real = _convolution(graph, layer, real, number)
+            grid = graph.grid(f"out_{number}", layer.out_scale, layer.out_zero)
+        elif isinstance(layer, IntegerMaxPool):
+            real = graph.node(
+                "MaxPool", [real], f"pool_{number}", kernel_shape=[2, 2], strides=[2, 2]
             )
-    # The zero point of the latent is 0.
-    graph.node("Cast", [tensor], "latent", to=TensorProto.INT8)
+        last = number == len(encoder.layers) - 1
+        tensor = graph.node(
+            "QuantizeLinear", [real, *grid], "latent" if last else f"integer_{number}"
+        )
     _save(graph, encoder.convolutions[-1].weight.shape[0], path)
 
 
-def _convolution(graph: _Graph, layer: IntegerConv, source: str, number: int) -> str:
-    """The sums before requantisation; weights and bias stay integers in the file."""
-    weight = graph.constant(f"weight_{number}", layer.weight)
-    bias = graph.constant(f"bias_{number}", layer.bias)
-    inputs = [
-        source,
-        graph.node("Cast", [weight], f"weight_real_{number}", to=TensorProto.FLOAT),
-        graph.node("Cast", [bias], f"bias_real_{number}", to=TensorProto.FLOAT),
-    ]
-    return graph.node(
+def _convolution(graph: _Graph, layer: IntegerConv, real: str, number: int) -> str:
+    outputs = layer.weight.shape[0]
+    scale = graph.constant(f"weight_scale_{number}", layer.weight_scale)
+    weight = graph.node(
+        "DequantizeLinear",
+        [
+            graph.constant(f"weight_{number}", layer.weight),
+            scale,
+            graph.constant(f"weight_zero_{number}", np.zeros(outputs, np.int8)),
+        ],
+        f"weight_real_{number}",
+        axis=0,
+    )
+    bias = graph.node(
+        "DequantizeLinear",
+        [
+            graph.constant(f"bias_{number}", layer.bias),
+            graph.constant(f"bias_scale_{number}", np.float32(layer.in_scale) * layer.weight_scale),
+            graph.constant(f"bias_zero_{number}", np.zeros(outputs, np.int32)),
+        ],
+        f"bias_real_{number}",
+        axis=0,
+    )
+    real = graph.node(
         "Conv",
-        inputs,
-        f"sums_{number}",
+        [real, weight, bias],
+        f"conv_{number}",
         strides=[layer.stride] * 2,
         pads=list(layer.pads),
         kernel_shape=list(layer.weight.shape[2:]),
     )
-
-
-def _requantise(graph: _Graph, layer: IntegerConv, sums: str, number: int) -> str:
-    """sums · multiplier, rounded, clipped to int8 around its zero point."""
-    factor = graph.constant(f"multiplier_{number}", layer.multiplier[:, None, None])
-    # The factor comes first: ONNX Runtime would fold a second one into the weights.
-    scaled = graph.node("Mul", [factor, sums], f"scaled_{number}")
-    whole = graph.node("Round", [scaled], f"whole_{number}")
-    floor = layer.out_zero if layer.relu else -128
-    least = graph.constant(f"least_{number}", np.float32(floor - layer.out_zero))
-    most = graph.constant(f"most_{number}", np.float32(127 - layer.out_zero))
-    return graph.node("Clip", [whole, least, most], f"clipped_{number}")
+    return graph.node("Relu", [real], f"relu_{number}") if layer.relu else real
 
 
 def _save(graph: _Graph, channels: int, path: Path) -> None:
