@@ -10,7 +10,8 @@ SETUP := pyproject.toml hatch_build.py codec/tactic_codec/librans.c
 .PHONY: demo test check bench clean
 .DELETE_ON_ERROR:
 
-demo: $(STAMPS)/demo
+# --train needs torch, which the demo itself does without
+demo: $(if $(findstring --train,$(ARGS)),$(STAMPS)/dev,$(STAMPS)/demo)
 	@$(BIN)/tactic demo $(ARGS)
 
 test: $(STAMPS)/dev check

@@ -36,7 +36,7 @@ class MissingRoomError(TacticError):
 def _room(name: str, fault: ImportError) -> TacticError:
     return MissingRoomError(
         f"this command needs {fault.name}, which is not installed: "
-        f"pip install 'tactic-edge[{name}]'"
+        f"pip install '.[{name}]' in a checkout of tactic"
     )
 
 

@@ -100,7 +100,8 @@ def _explain(model: type[BaseModel], where: Location, kind: str, message: str, g
     if kind == "missing":
         return "required but missing; add it"
     message = message.removeprefix("Value error, ")
-    if isinstance(given, str | int | float | bool):
+    secret = "password" in str(where[-1]) if where else False
+    if isinstance(given, str | int | float | bool) and not secret:
         return f"{message[:1].lower()}{message[1:]}; it is {given!r}"
     return f"{message[:1].lower()}{message[1:]}; correct the value"
 

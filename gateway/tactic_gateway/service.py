@@ -174,7 +174,9 @@ def _pipelines(config: GatewayConfig, log: Log) -> dict[int, Pipeline]:
         bundle = Bundle.open(path)
         wire = bundle.codec.wire_id
         if wire in pipelines:
-            raise BundleError(f"{path}: bundle {wire:04x} is configured twice; remove one path")
+            raise BundleError(
+                f"{path}: its wire id {wire:04x} is also that of another path; remove one of them"
+            )
         pipelines[wire] = Pipeline(bundle, threads, config.results.top, time.time_ns)
         log.info("bundle_open", path=path, name=bundle.manifest.name, id=bundle.codec.id)
     log.info("entropy_coder", backend=rans.backend(), why=rans.why())

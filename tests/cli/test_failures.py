@@ -139,7 +139,7 @@ def test_a_package_that_is_not_installed(tactic: Callable[..., Any], tmp_path: P
     assert done.returncode == 2
     assert done.stderr == (
         "tactic: this command needs cv2, which is not installed: "
-        "pip install 'tactic-edge[device]'\n"
+        "pip install '.[device]' in a checkout of tactic\n"
     )
 
 

@@ -29,7 +29,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 def test_the_example_is_valid_and_names_every_default(tmp_path: Path) -> None:
     config = load(EXAMPLE, DeviceConfig)
-    assert config.bundle.path == EXAMPLE.parent / "../bundles/default"
+    assert config.bundle.path == EXAMPLE.parent / "../bundles/photo1000"
     smallest = load(write(tmp_path, SMALLEST), DeviceConfig)
     assert config.mqtt == smallest.mqtt
     assert config.encoder == smallest.encoder

@@ -85,7 +85,7 @@ class EfficientNetLite0(Head):
         except ImportError as fault:
             raise HeadError(
                 f"head efficientnet_lite0 needs a package that is missing ({fault.name}): "
-                "pip install 'tactic-edge[train]'"
+                "pip install '.[train]' in a checkout of tactic"
             ) from fault
         self.net = EfficientNet.from_name("efficientnet-lite0", num_classes=classes).eval()
         self.fresh = weights is None and classes != 1000

@@ -46,7 +46,9 @@ def photos() -> Iterator[Photo]:
 def _installed(package: str, file: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise DemoError(f"package {package} is not installed: pip install 'tactic-edge[demo]'")
+        raise DemoError(
+            f"package {package} is not installed: pip install '.[demo]' in a checkout of tactic"
+        )
     path = Path(found.submodule_search_locations[0]) / file
     if not path.is_file():
         raise DemoError(f"{path}: not in the installed version of {package}; reinstall it")

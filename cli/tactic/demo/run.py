@@ -31,7 +31,8 @@ from tactic_gateway.decoder import Decoder
 from tactic_gateway.store import Store
 from tactic_gateway.task import Classifier
 
-DEADLINE_S = 120.0
+#: without a new result for so long, what is missing counts as lost
+PATIENCE_S = 60.0
 _LOOK_S = 0.1
 
 Say = Callable[[str], None]
@@ -88,8 +89,13 @@ def _fresh(out: Path) -> Path:
 
 def _bundle(folder: Path, frames: list[Photo], train_first: bool, say: Say) -> Path:
     if train_first:
-        from tactic.demo.training import train_bundle
-
+        try:
+            from tactic.demo.training import train_bundle
+        except ImportError as fault:
+            raise DemoError(
+                f"--train needs {fault.name}, which is not installed: "
+                "pip install '.[demo,train]' in a checkout of tactic"
+            ) from fault
         return train_bundle(folder, frames, say)
     path = Path(__file__).parents[3] / "bundles" / "photo1000"
     if not path.is_dir():
@@ -112,10 +118,12 @@ def _transmit(
             Daemon("gateway", folder) as gateway,
             Daemon("device", folder) as device,
         ):
-            deadline_s = time.monotonic() + DEADLINE_S
-            while time.monotonic() < deadline_s:
+            arrived, since_s = 0, time.monotonic()
+            while time.monotonic() < since_s + PATIENCE_S:
                 gateway.ended()
-                if device.ended() and len(listener.results()) >= len(frames):
+                if len(listener.results()) > arrived:
+                    arrived, since_s = len(listener.results()), time.monotonic()
+                if device.ended() and arrived >= len(frames):
                     break
                 time.sleep(_LOOK_S)
             results = listener.results()
