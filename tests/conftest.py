@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,13 @@ Report = pytest.TestReport
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Report, Report]:
     """Where there are data sets, a test that needs them may not be skipped."""
-    report: Report = yield
+    report = yield
     if report.skipped and "data" in getattr(item, "fixturenames", ()) and DATA in os.environ:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped although {DATA} is set: {report.longrepr}"
-    return report  # type: ignore[return-value]
+    return report
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

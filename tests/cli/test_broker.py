@@ -83,8 +83,8 @@ def test_a_broker_that_is_down_at_the_start_and_later(site: Site) -> None:
     endless = {"fps": 10.0, "loop": True}
     site.configure(broker.port, source=endless, mqtt={"health_s": 0.2})
     gateway, device = site.start("gateway"), site.start("device")
-    for room in ("gateway", "device"):
-        site.wait_for(lambda room=room: site.events(room, "mqtt_down"), f"{room} warns")
+    site.wait_for(lambda: site.events("gateway", "mqtt_down"), "the gateway's warning")
+    site.wait_for(lambda: site.events("device", "mqtt_down"), "the device's warning")
     (down,) = site.events("device", "mqtt_down")
     assert down["level"] == "warning"
     assert str(broker.port) in down["broker"]

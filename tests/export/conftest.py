@@ -78,7 +78,7 @@ def make_system(arch: str, pictures: NDArray[np.uint8]) -> System:
     gain = SPREAD * torch.linspace(0.5, 1.5, CHANNELS) / last_latent(codec, pictures).std((0, 2, 3))
     convolutions[-1].weight *= gain[:, None, None, None]
     density = LogisticMixture(CHANNELS)
-    density.mean += torch.linspace(-1, 1, CHANNELS)
+    density.mean.add_(torch.linspace(-1, 1, CHANNELS))
     return System(codec, density, TinyHead()).eval()
 
 

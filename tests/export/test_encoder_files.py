@@ -19,8 +19,14 @@ from tactic_export.runtimes import as_int8, run_onnx, run_tflite
 from tactic_train.step import System
 
 MOST_SHARE, MOST_LSB = 1e-4, 1
-# Nothing in the file may be a quantised operator: what those give depends on the processor.
-EXACT = {"Transpose", "Cast", "Add", "Conv", "Mul", "Floor", "Clip", "MaxPool"}
+
+
+def assert_near(found: NDArray[np.generic], reference: NDArray[np.int8]) -> None:
+    assert found.dtype == np.int8
+    gap = np.abs(found.astype(int) - reference)
+    # One symbol may always differ: these pictures have few.
+    assert np.count_nonzero(gap) <= max(1, MOST_SHARE * gap.size)
+    assert gap.max() <= MOST_LSB
 
 
 @pytest.mark.parametrize("size", [(96, 128), (64, 48), (16, 112)])
@@ -33,29 +39,23 @@ def test_both_files_give_the_integers(
     assert np.unique(reference).size > 8
     onnx_encoder.write_encoder(encoder, tmp_path / "encoder.onnx")
     tflite_encoder.write_encoder(encoder, tmp_path / "encoder.tflite", 32, 32)
-    np.testing.assert_array_equal(run_onnx(tmp_path / "encoder.onnx", as_int8(frames)), reference)
-    found = run_tflite(tmp_path / "encoder.tflite", as_int8(frames))
-    assert found.dtype == np.int8
-    gap = np.abs(found.astype(int) - reference)
-    # One symbol may always differ: these pictures have few.
-    assert np.count_nonzero(gap) <= max(1, MOST_SHARE * gap.size)
-    assert gap.max() <= MOST_LSB
+    assert_near(run_onnx(tmp_path / "encoder.onnx", as_int8(frames)), reference)
+    assert_near(run_tflite(tmp_path / "encoder.tflite", as_int8(frames)), reference)
 
 
-def test_the_onnx_file_is_int8_outside_and_exact_inside(
+def test_the_onnx_file_is_signed_throughout(
     system: System, pictures: NDArray[np.uint8], tmp_path: Path
 ) -> None:
+    """Unsigned activations saturate on processors without VNNI."""
     encoder = quantise(system.codec, pictures)
     onnx_encoder.write_encoder(encoder, tmp_path / "encoder.onnx")
     model = onnx.load(tmp_path / "encoder.onnx")
-    assert {node.op_type for node in model.graph.node} <= EXACT
+    kinds = {tensor.data_type for tensor in model.graph.initializer}
+    assert onnx.TensorProto.UINT8 not in kinds
     (frame,), (latent,) = model.graph.input, model.graph.output
     assert (frame.name, latent.name) == ("frame", "latent")
     for value in (frame, latent):
         assert value.type.tensor_type.elem_type == onnx.TensorProto.INT8
-    for layer in encoder.convolutions:
-        weights = np.abs(layer.weight.astype(np.int64)).sum(axis=(1, 2, 3))
-        assert (weights * 255 + np.abs(layer.bias)).max() < 1 << 24, "float32 would round"
 
 
 def test_strong_weights_do_not_saturate(tmp_path: Path) -> None:
@@ -83,11 +83,19 @@ def test_strong_weights_do_not_saturate(tmp_path: Path) -> None:
         weight_scale=np.full(8, 1 / 127 / 3, np.float32),
         relu=False,
     )
-    encoder = IntegerEncoder((conv, flat))
+    # Twice: ONNX Runtime runs the first and the last convolution otherwise than those between.
+    same = dataclasses.replace(
+        flat,
+        out_scale=flat.in_scale,
+        out_zero=-128,
+        weight_scale=np.full(8, 1 / 127 / 72, np.float32),
+        relu=True,
+    )
+    encoder = IntegerEncoder((conv, same, flat))
     frames = np.random.default_rng(1).integers(200, 256, (2, 32, 32, 3), np.uint8)
     onnx_encoder.write_encoder(encoder, tmp_path / "encoder.onnx")
     found = run_onnx(tmp_path / "encoder.onnx", as_int8(frames))
-    np.testing.assert_array_equal(found, encoder(frames))
+    assert np.abs(found.astype(int) - encoder(frames)).max() <= MOST_LSB
     assert found.min() > 20
 
 
