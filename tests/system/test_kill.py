@@ -45,23 +45,22 @@ def results(site: Site) -> list[tuple[int, int]]:
 
 
 def test_kill_device_and_gateway(site: Site, each_broker: Broker) -> None:
-    site.configure(
-        each_broker.port,
-        source={"fps": 8.0, "loop": True, "limit": 2 * PICTURES, "drain_s": 50.0},
-        mqtt={"health_s": 0.1},
-    )
+    source = {"fps": 8.0, "loop": True, "drain_s": 50.0}
+    site.configure(each_broker.port, source=source, mqtt={"health_s": 0.1})
     client, heard = listen(each_broker.port)
     gateway, device = site.start("gateway"), site.start("device")
 
     site.wait_for(lambda: len(results(site)) >= 3, "the first results")
     gateway.kill()
     gateway.wait()
+    site.wait_for(lambda: site.events("device", "gateway_offline"), "the gateway's last will")
     after = heard[-1]["frames"]
-    site.wait_for(lambda: heard[-1]["frames"] >= after + 3, "frames without a gateway")
+    site.wait_for(lambda: heard[-1]["frames"] >= after + 5, "frames without a gateway")
     device.kill()
     device.wait()
     captured = heard[-1]["frames"]
 
+    site.configure(each_broker.port, source=source | {"limit": 2 * PICTURES})
     gateway, device = site.start("gateway"), site.start("device")
     assert device.wait(60) == 0
     (stopped,) = site.events("device", "stopped")
