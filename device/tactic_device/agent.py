@@ -9,6 +9,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +80,22 @@ def run(
     """
     bundle = Bundle.open(config.bundle.path)
     geometry = find_geometry(bundle, config.encoder.geometry)
-    choice = encoders.choose(bundle, config.encoder.runtime, config.encoder.threads)
-    coder = Coder(bundle, choice.encoder, geometry)
-    source = open_source(config.source, clock_ns, stop.wait)
+    # A missing camera is found before the slower search for a runtime.
+    with closing(open_source(config.source, clock_ns, stop.wait)) as source:
+        choice = encoders.choose(bundle, config.encoder.runtime, config.encoder.threads)
+        coder = Coder(bundle, choice.encoder, geometry)
+        _run(config, coder, choice, source, stop, log, make_uplink)
+
+
+def _run(
+    config: DeviceConfig,
+    coder: Coder,
+    choice: Choice,
+    source: Source,
+    stop: threading.Event,
+    log: Log,
+    make_uplink: UplinkFactory,
+) -> None:
     rng = secrets.SystemRandom()
     kept = config.outbox
     outbox = Outbox(kept.path, rng, kept.max_bytes, kept.durability)
@@ -91,13 +105,13 @@ def run(
         config.mqtt,
         Topics(config.mqtt.root, config.node.site, config.node.node),
         dispatch,
-        birth=lambda: health.birth(bundle, outbox.boot, choice.runtime, clock_ns),
+        birth=lambda: health.birth(coder.bundle, outbox.boot, choice.runtime, clock_ns),
         health=lambda: health.health(dispatch, frames, dict(uplink.counts)),
         log=log,
         clock_ns=clock_ns,
         rng=rng,
     )
-    _log_start(config, bundle, choice, outbox, log)
+    _log_start(config, coder.bundle, choice, outbox, log)
     uplink.start()
     try:
         node = Node(config, coder, dispatch, uplink, log, frames, stop)
@@ -105,7 +119,6 @@ def run(
         node.drain()
     finally:
         uplink.stop()
-        source.close()
         outbox.close()
         log.info("stopped", **dispatch.figures())
     uplink.check()

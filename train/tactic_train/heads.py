@@ -74,7 +74,7 @@ class EfficientNetLite0(Head):
         A state dictionary of the package's network instead of the published one.
     """
 
-    #: blocks whose output is distilled, at strides 8 and 16: gradients from deeper ones are mostly noise
+    #: blocks whose output is distilled, at strides 8 and 16; gradients of deeper ones are noise
     TAPS = (4, 7, 10)
 
     def __init__(self, classes: int = 1000, weights: Weights | None = None) -> None:
