@@ -1,8 +1,8 @@
 """``encoder.onnx``: the integers in QDQ form, signed activations and signed weights (S8S8).
 
 Unsigned activations saturate in ONNX Runtime on AVX2 processors without VNNI; signed ones do not.
-On those processors it turns signed into unsigned when it loads the file, unless the session option
-``session.x64quantprecision`` is set to 1, as the device and the export do.
+On x86 it turns signed into unsigned when it loads the file, unless the session option
+``session.qdqisint8allowed`` is set to 1, as the device and the export do.
 """
 
 from __future__ import annotations

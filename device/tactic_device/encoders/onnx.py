@@ -31,7 +31,7 @@ def load(runtime: str, model: Path, threads: int) -> OnnxEncoder:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # On x86 without VNNI it would make activations unsigned, whose products saturate.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    # Otherwise it makes activations unsigned on x86, whose products saturate without VNNI.
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
     providers = ["CPUExecutionProvider"]
     return OnnxEncoder(package.InferenceSession(str(model), options, providers=providers))
