@@ -52,4 +52,4 @@ def _short(text: str | None) -> str:
 
 
 def _bytes(size: int | None) -> str:
-    return "–" if size is None else f"{size} B"
+    return "none" if size is None else f"{size} B"
