@@ -90,7 +90,7 @@ def test_the_password_is_not_shown(tmp_path: Path) -> None:
     [
         (("[gateway]", "[gatewey]"), 3, "gatewey: unknown key"),
         (('"b"', '"nowhere"'), 4, "give the directory of a bundle"),
-        (('"b"', '"b", "b"'), 4, "is configured twice; remove one path"),
+        (('"b"', '"b", "b"'), 4, "is also that of another path; remove one of them"),
         (('"s.db"', '"b"'), 8, "check [store] path"),
         (("[store]", '[mqtt]\nuser = "u"\npassword_file = "none"\n[store]'), 3, "password_file"),
         (("[store]", '[mqtt.tls]\nca_file = "none"\n[store]'), 3, "[mqtt.tls]"),

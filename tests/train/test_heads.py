@@ -28,7 +28,7 @@ def test_the_published_network_knows_its_classes() -> None:
     assert (len(head.labels), head.labels[207], head.fresh) == (1000, "golden retriever", False)
     with torch.no_grad():
         maps, scores = head.features(torch.rand(1, 3, 64, 64))
-    assert [m.shape[-1] for m in maps] == [8, 4, 2]
+    assert [m.shape[-1] for m in maps] == [8, 4, 4]
     assert scores.shape == (1, 1000)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in head.modules())
 

@@ -99,6 +99,9 @@ def train(config: TrainConfig, out: Path) -> tuple[System, Photos]:
         optimiser=optimiser,
         photos=photos,
     ).go(start)
+    accelerator.wait_for_everyone()
+    # A process group that is still open when Python ends may abort it.
+    accelerator.state.destroy_process_group()
     return system, photos
 
 
