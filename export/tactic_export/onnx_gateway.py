@@ -92,9 +92,20 @@ def _export(
         )
     assert program is not None
     model = program.model_proto
+    _forget_origin(model)
     _store_as_fp16(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of this machine: stack traces with paths."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for part in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _store_as_fp16(model: onnx.ModelProto) -> None:
