@@ -1,4 +1,4 @@
-"""Lookup arrays that both coders read, made once for each table set.
+"""Lookup arrays that both coders read, made once for each model and table set.
 
 The reciprocal replaces the encoder's division. Renormalisation keeps the state x below
 ``freq << 18``; with m = ceil(2^46 / freq) the error m*freq - 2^46 is below freq <= 2^14, so
@@ -13,74 +13,121 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tactic_codec.entropy import EntropyModel
 from tactic_codec.tables import LOWEST, SCALE, SYMBOLS, Table, TableSet
 
 RECIPROCAL_BITS = 46
 LIMIT_SHIFT = 18
-CONSTANT = -2
 NONE = -1
 LIKELY = 3 * SCALE // 4
+CONSTANT, STATIC, ADAPTIVE = range(3)
 
 ENCODE = np.dtype(
     [("reciprocal", "u8"), ("limit", "u4"), ("start", "u2"), ("complement", "u2")], align=True
 )
 RANGE = np.dtype([("freq", "u2"), ("start", "u2")])
-KIND = np.dtype([("escape", "i2"), ("likely", "i2")])
+HINT = np.dtype([("escape", "i2"), ("likely", "i2"), ("freq", "u2"), ("start", "u2")])
+TAP = np.dtype([("channel", "u2"), ("dy", "i2"), ("dx", "i2"), ("weight", "i2")])
+CONTEXT = np.dtype(
+    [(name, "i4") for name in ("mode", "value", "first", "bins", "lowest", "fractions", "bias")]
+    + [(name, "u4") for name in ("mean", "scale", "end")]
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """Arrays for C channels; index 0 … 255 is symbol + 128.
+class Lookup:
+    """Arrays for T tables; index 0 … 255 is residual + 128. Those of constant tables are 0.
 
     Attributes
     ----------
-    encode : ENCODE array (C, 257)
+    encode : ENCODE array (T, 257)
         One entry a symbol, the escape last; ``limit`` 0 marks a symbol that is escaped.
-    slots : uint8 (C, 2^14)
+    slots : uint8 (T, 2^14)
         Index of the symbol that owns a slot.
-    ranges : RANGE array (C, 256)
+    ranges : RANGE array (T, 256)
         Frequency and first slot of each index.
-    kinds : KIND array (C,)
-        ``escape``: index that stands for the escape, ``NONE``, or ``CONSTANT``; ``likely``:
-        index of a symbol of frequency 3/4 or more, or ``NONE``.
-    values : int8 (C,)
-        The symbol of a constant channel, otherwise 0: what a lost symbol is shown as.
+    hints : HINT array (T,)
+        ``escape``: index that stands for the escape, or ``NONE``; ``likely``: index of a symbol
+        of frequency 3/4 or more, with its range; where there is none, ``freq`` is 0.
     """
 
     encode: NDArray[np.void]
     slots: NDArray[np.uint8]
     ranges: NDArray[np.void]
-    kinds: NDArray[np.void]
-    values: NDArray[np.int8]
+    hints: NDArray[np.void]
 
 
-@lru_cache(maxsize=8)
-def prepare(tables: TableSet) -> Prepared:
-    """Lookup arrays of ``tables``; the last eight table sets are kept."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A model of C channels, ready for a coder.
+
+    Attributes
+    ----------
+    model : EntropyModel
+    lookup : Lookup
+        Of the model's tables; models with the same tables share it.
+    contexts : CONTEXT array (C,)
+        ``mode`` is ``CONSTANT``, ``STATIC`` (one table, base 0) or ``ADAPTIVE``; ``value`` the
+        symbol of a constant channel, otherwise 0: what a lost symbol is shown as; taps
+        ``mean`` … ``scale`` - 1 are those of the mean, ``scale`` … ``end`` - 1 the others.
+    taps : TAP array
+        Of all channels.
+    """
+
+    model: EntropyModel
+    lookup: Lookup
+    contexts: NDArray[np.void]
+    taps: NDArray[np.void]
+
+    @property
+    def values(self) -> NDArray[np.int8]:
+        """What a lost symbol of each channel is shown as, int8 (C,)."""
+        values: NDArray[np.int8] = self.contexts["value"].astype(np.int8)
+        return values
+
+
+@lru_cache(maxsize=16)
+def prepare(model: EntropyModel) -> Prepared:
+    """Lookup arrays of ``model``; those of the last sixteen models are kept."""
+    contexts = np.zeros(len(model.contexts), CONTEXT)
+    taps: list[tuple[int, ...]] = []
+    for channel, context in enumerate(model.contexts):
+        value = model.constant(channel)
+        mode = ADAPTIVE if not context.is_static else STATIC if value is None else CONSTANT
+        mean = len(taps)
+        taps += context.mean + context.scale
+        contexts[channel] = (
+            mode,
+            value or 0,
+            *(context.first, context.bins, context.lowest, context.fractions, context.bias),
+            *(mean, mean + len(context.mean), len(taps)),
+        )
+    return Prepared(model, _lookup(model.tables), contexts, np.array(taps, TAP))
+
+
+@lru_cache(maxsize=4)
+def _lookup(tables: TableSet) -> Lookup:
     count = len(tables)
-    prepared = Prepared(
+    lookup = Lookup(
         encode=np.zeros((count, SYMBOLS + 1), ENCODE),
         slots=np.zeros((count, SCALE), np.uint8),
         ranges=np.zeros((count, SYMBOLS), RANGE),
-        kinds=np.full(count, np.array((CONSTANT, NONE), KIND)),
-        values=np.zeros(count, np.int8),
+        hints=np.full(count, np.array((NONE, NONE, 0, 0), HINT)),
     )
-    for channel, table in enumerate(tables.tables):
-        if table.is_constant:
-            prepared.values[channel] = table.lo
-        else:
-            _fill(prepared, channel, table)
-    return prepared
+    for number, table in enumerate(tables.tables):
+        if not table.is_constant:
+            _fill(lookup, number, table)
+    return lookup
 
 
-def _fill(prepared: Prepared, channel: int, table: Table) -> None:
-    """Write the arrays of one channel that is not constant."""
+def _fill(lookup: Lookup, number: int, table: Table) -> None:
+    """Write the arrays of one table that is not constant."""
     freqs = np.zeros(SYMBOLS + 1, np.uint64)
     freqs[table.lo - LOWEST : table.hi - LOWEST + 1] = table.freqs
     freqs[SYMBOLS] = table.escape
     starts = np.cumsum(freqs) - freqs
     divisor = np.maximum(freqs, 1)
-    entry = prepared.encode[channel]
+    entry = lookup.encode[number]
     entry["reciprocal"] = ((np.uint64(1) << np.uint64(RECIPROCAL_BITS)) + divisor - 1) // divisor
     entry["limit"] = freqs << LIMIT_SHIFT
     entry["start"] = starts
@@ -89,11 +136,13 @@ def _fill(prepared: Prepared, channel: int, table: Table) -> None:
     indices = np.arange(SYMBOLS + 1)
     escape = int(np.argmin(freqs[:SYMBOLS])) if table.escape else NONE
     indices[SYMBOLS] = max(escape, 0)
-    prepared.slots[channel] = np.repeat(indices, freqs.astype(np.int64))
-    ranges = prepared.ranges[channel]
+    lookup.slots[number] = np.repeat(indices, freqs.astype(np.int64))
+    ranges = lookup.ranges[number]
     ranges["freq"] = freqs[:SYMBOLS]
     ranges["start"] = np.where(freqs > 0, starts, 0)[:SYMBOLS]
     if table.escape:
         ranges[escape] = (freqs[SYMBOLS], starts[SYMBOLS])
     top = int(np.argmax(freqs[:SYMBOLS]))
-    prepared.kinds[channel] = (escape, top if freqs[top] >= LIKELY else NONE)
+    is_likely = freqs[top] >= LIKELY
+    hint = (top, freqs[top], starts[top]) if is_likely else (NONE, 0, 0)
+    lookup.hints[number] = (escape, *hint)

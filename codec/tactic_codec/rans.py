@@ -14,21 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic_codec import rans_twin
-from tactic_codec.prepared import Prepared
+from tactic_codec.prepared import ADAPTIVE, Prepared
 from tactic_codec.rans_twin import STATE_BYTES, Outcome
 
 LIBRARY = Path(__file__).with_name("librans.so")
-_VERSION = 1
+_VERSION = 2
+_NO_ROOM = 3
 
 
 class Coder(Protocol):
     """What the library and the twin both offer."""
 
     def encode(self, symbols: NDArray[np.int8], prepared: Prepared) -> bytes:
-        """Encode the first ``len(symbols)`` channels of (C, n)."""
+        """Encode the first ``len(symbols)`` channels of (C, h, w)."""
 
     def decode(self, data: bytes, prepared: Prepared, symbols: NDArray[np.int8]) -> Outcome:
-        """Decode into ``symbols`` (C, n); what is not decoded is left as it is."""
+        """Decode into ``symbols`` (C, h, w); what is not decoded is left as it is.
+
+        Constant channels must hold their constants.
+        """
 
 
 class _Outcome(ctypes.Structure):
@@ -58,45 +62,66 @@ class Library:
         if found != _VERSION:
             raise OSError(f"{path} is version {found}, needed is {_VERSION}: install again")
         pointer, size = ctypes.c_void_p, ctypes.c_size_t
+        self._scratch_bytes = library.tactic_rans_scratch
+        self._scratch_bytes.restype = ctypes.c_uint64
+        self._scratch_bytes.argtypes = [size] * 3
         self._encode = library.tactic_rans_encode
         self._encode.restype = ctypes.c_int64
-        self._encode.argtypes = [pointer, size, size, pointer, pointer, pointer, size]
+        self._encode.argtypes = [pointer, *[size] * 3, *[pointer] * 4, size, pointer, size]
         self._decode = library.tactic_rans_decode
         self._decode.restype = None
-        self._decode.argtypes = [pointer, size, ctypes.c_uint32, size, size, *[pointer] * 5]
+        state = ctypes.c_uint32
+        self._decode.argtypes = [pointer, size, state, *[size] * 3, *[pointer] * 8, size]
 
     def encode(self, symbols: NDArray[np.int8], prepared: Prepared) -> bytes:
-        """Encode the first ``len(symbols)`` channels of (C, n)."""
+        """Encode the first ``len(symbols)`` channels of (C, h, w)."""
         symbols = np.ascontiguousarray(symbols, np.int8)
         out = np.empty(STATE_BYTES + 4 * symbols.size, np.uint8)
+        scratch = self._scratch(symbols, prepared)
         written = self._encode(
             symbols.ctypes.data,
             *symbols.shape,
-            prepared.encode.ctypes.data,
-            prepared.kinds.ctypes.data,
+            prepared.contexts.ctypes.data,
+            prepared.taps.ctypes.data,
+            prepared.lookup.encode.ctypes.data,
             out.ctypes.data,
             out.size,
+            scratch.ctypes.data,
+            scratch.nbytes,
         )
         if written < 0:
             raise MemoryError(f"no room for {symbols.size} symbols")
         return out[out.size - written :].tobytes()
 
     def decode(self, data: bytes, prepared: Prepared, symbols: NDArray[np.int8]) -> Outcome:
-        """Decode into ``symbols`` (C, n), contiguous; what is not decoded is left as it is."""
+        """Decode into ``symbols`` (C, h, w), contiguous; what is not decoded is left as it is."""
         words = np.frombuffer(data, np.uint8)[STATE_BYTES:]
+        scratch = self._scratch(symbols, prepared)
         result = _Outcome()
         self._decode(
             words.ctypes.data,
             len(words) // 2,
             int.from_bytes(data[:STATE_BYTES], "little"),
             *symbols.shape,
-            prepared.slots.ctypes.data,
-            prepared.ranges.ctypes.data,
-            prepared.kinds.ctypes.data,
+            prepared.contexts.ctypes.data,
+            prepared.taps.ctypes.data,
+            prepared.lookup.slots.ctypes.data,
+            prepared.lookup.ranges.ctypes.data,
+            prepared.lookup.hints.ctypes.data,
             symbols.ctypes.data,
             ctypes.addressof(result),
+            scratch.ctypes.data,
+            scratch.nbytes,
         )
+        if result.fault == _NO_ROOM:
+            raise MemoryError(f"no room for {symbols.size} symbols")
         return Outcome(result.symbols, result.consumed, result.state, result.fault)
+
+    def _scratch(self, symbols: NDArray[np.int8], prepared: Prepared) -> NDArray[np.int32]:
+        """Memory the library works in; none where no context needs it."""
+        is_adaptive = (prepared.contexts["mode"][: len(symbols)] == ADAPTIVE).any()
+        size_bytes = self._scratch_bytes(*symbols.shape) if is_adaptive else 0
+        return np.empty(size_bytes // 4, np.int32)
 
 
 def _choose() -> tuple[Coder, str, str]:

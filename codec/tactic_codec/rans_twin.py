@@ -5,13 +5,17 @@ Normative text: ``docs/wire-format.md``, "Stream". It is the readable form of th
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tactic_codec.prepared import CONSTANT, LIMIT_SHIFT, Prepared
-from tactic_codec.tables import LOWEST, RAW_FREQ, SCALE, SCALE_BITS, SYMBOLS
+from tactic_codec.contexts import Context, choose, select, weighted_sum
+from tactic_codec.prepared import CONSTANT, LIMIT_SHIFT, STATIC, Lookup, Prepared
+from tactic_codec.tables import HIGHEST, LOWEST, RAW_FREQ, SCALE, SCALE_BITS, SYMBOLS
 
 LOWER = 1 << 16
 STATE_BYTES = 4
@@ -45,46 +49,55 @@ class Twin:
     """The coder without the C library."""
 
     def encode(self, symbols: NDArray[np.int8], prepared: Prepared) -> bytes:
-        """Encode the first ``len(symbols)`` channels of (C, n)."""
+        """Encode the first ``len(symbols)`` channels of (C, h, w)."""
         words: list[int] = []
         state = LOWER
+        settled = prepared.model.settled(symbols)[np.newaxis]
         for channel in reversed(range(len(symbols))):
-            if prepared.kinds["escape"][channel] != CONSTANT:
-                indices = symbols[channel].astype(np.int64) - LOWEST
-                state = _encode_row(state, indices[::-1].tolist(), prepared, channel, words)
+            if prepared.contexts["mode"][channel] != CONSTANT:
+                base, table = select(settled, channel, prepared.model.contexts[channel])
+                steps = _steps(prepared.lookup, symbols[channel], base[0], table[0])
+                state = _put(state, *steps, words)
         return state.to_bytes(STATE_BYTES, "little") + np.array(words[::-1], "<u2").tobytes()
 
     def decode(self, data: bytes, prepared: Prepared, symbols: NDArray[np.int8]) -> Outcome:
-        """Decode into ``symbols`` (C, n); what is not decoded is left as it is."""
+        """Decode into ``symbols`` (C, h, w); what is not decoded is left as it is.
+
+        Constant channels must hold their constants.
+        """
         words = np.frombuffer(data, "<u2", offset=STATE_BYTES).tolist()
-        reader = _Reader(int.from_bytes(data[:STATE_BYTES], "little"), words)
+        reader = _Reader(int.from_bytes(data[:STATE_BYTES], "little"), words, prepared.lookup)
         done = 0
-        for channel, row in enumerate(symbols):
-            if prepared.kinds["escape"][channel] == CONSTANT:
+        for channel, plane in enumerate(symbols):
+            if prepared.contexts["mode"][channel] != CONSTANT:
+                row: list[int] = []
+                reader.read(_choices(prepared, channel, symbols, row), row)
+                plane.flat[: len(row)] = row
                 done += len(row)
-                continue
-            values = reader.row(prepared, channel, len(row))
-            row[: len(values)] = np.array(values, np.int16) + LOWEST
-            done += len(values)
+            else:
+                done += plane.size
             if reader.fault:
                 break
         return Outcome(done, reader.position, reader.state, reader.fault)
 
 
-def _encode_row(
-    state: int, indices: list[int], prepared: Prepared, channel: int, words: list[int]
-) -> int:
-    """Put one channel, last symbol first; returns the new state."""
-    entries = prepared.encode[channel]
-    limits: list[int] = entries["limit"].tolist()
-    starts: list[int] = entries["start"].tolist()
-    for index in indices:
-        limit = limits[index]
-        if not limit:
-            state = _put(state, RAW_FREQ, index * RAW_FREQ, words)
-            limit, start = limits[SYMBOLS], starts[SYMBOLS]
-        else:
-            start = starts[index]
+def _steps(
+    lookup: Lookup, symbols: NDArray[np.int8], base: NDArray[np.int32], table: NDArray[np.int32]
+) -> tuple[list[int], list[int]]:
+    """What the coder takes in, first symbol first: frequencies << 18, and first slots."""
+    symbol, chosen = symbols.ravel().astype(np.int64), table.ravel()
+    residual = (symbol - base.ravel()).astype(np.int8).astype(np.int64)
+    entries = lookup.encode[chosen, residual - LOWEST]
+    escaped = np.flatnonzero(entries["limit"] == 0)
+    entries[escaped] = lookup.encode[chosen[escaped], SYMBOLS]
+    raw = (symbol[escaped] - LOWEST) * RAW_FREQ
+    limits = np.insert(entries["limit"], escaped + 1, RAW_FREQ << LIMIT_SHIFT)
+    return limits.tolist(), np.insert(entries["start"], escaped + 1, raw).tolist()
+
+
+def _put(state: int, limits: list[int], starts: list[int], words: list[int]) -> int:
+    """Take in one channel, last symbol first; returns the new state."""
+    for limit, start in zip(reversed(limits), reversed(starts), strict=True):
         if state >= limit:
             words.append(state & 0xFFFF)
             state >>= 16
@@ -93,32 +106,72 @@ def _encode_row(
     return state
 
 
-def _put(state: int, freq: int, start: int, words: list[int]) -> int:
-    if state >= freq << LIMIT_SHIFT:
-        words.append(state & 0xFFFF)
-        state >>= 16
-    return (state // freq << SCALE_BITS) + state % freq + start
+def _choices(
+    prepared: Prepared, channel: int, symbols: NDArray[np.int8], row: list[int]
+) -> Iterable[tuple[int, int]]:
+    """Base and table of each symbol of a channel; ``row`` grows by each before the next."""
+    context, shape = prepared.model.contexts[channel], (1, *symbols.shape[1:])
+    if prepared.contexts["mode"][channel] == STATIC:
+        return repeat((0, context.first), symbols[channel].size)
+    others, batch = [tap for tap in context.mean if tap.channel < channel], symbols[np.newaxis]
+    mean = weighted_sum(batch, others, shape)
+    others = [tap for tap in context.scale if tap.channel < channel]
+    scale = weighted_sum(batch, others, shape, magnitudes=True) + np.int32(context.bias)
+    own = _own_weights(context, channel)
+    if own:
+        return _own_choices(context, own, mean[0].tolist(), scale[0].tolist(), row)
+    base, table = choose(context, mean, scale)
+    return zip(base.ravel().tolist(), table.ravel().tolist(), strict=True)
+
+
+def _own_weights(context: Context, channel: int) -> list[tuple[int, int, int, int]]:
+    """Places in the channel itself, with their weights in the mean and in the scale."""
+    mean = {tap[1:3]: tap.weight for tap in context.mean if tap.channel == channel}
+    scale = {tap[1:3]: tap.weight for tap in context.scale if tap.channel == channel}
+    return [(*place, mean.get(place, 0), scale.get(place, 0)) for place in mean | scale]
+
+
+def _own_choices(
+    context: Context,
+    own: list[tuple[int, int, int, int]],
+    means: list[list[int]],
+    scales: list[list[int]],
+    row: list[int],
+) -> Iterator[tuple[int, int]]:
+    """Choices that depend on the symbol before: ``choose``, a symbol at a time."""
+    thresholds = context.thresholds
+    for y, (mean_row, scale_row) in enumerate(zip(means, scales, strict=True)):
+        width = len(mean_row)
+        for x, (mean, scale) in enumerate(zip(mean_row, scale_row, strict=True)):
+            m, a = mean, scale
+            for dy, dx, mean_weight, scale_weight in own:
+                if y + dy >= 0 and 0 <= x + dx < width:
+                    seen = row[(y + dy) * width + x + dx]
+                    m += mean_weight * seen
+                    a += scale_weight * abs(seen)
+            quarters = (m + 32) >> 6 if context.fractions == 4 else ((m + 128) >> 8) << 2
+            table = context.first + bisect_right(thresholds, a) * context.fractions
+            yield min(max(quarters >> 2, LOWEST), HIGHEST), table + (quarters & 3)
 
 
 class _Reader:
     """State and position of a decoder between channels."""
 
-    def __init__(self, state: int, words: list[int]) -> None:
+    def __init__(self, state: int, words: list[int], lookup: Lookup) -> None:
         self.state = state
         self.position = 0
         self.fault = COMPLETE
         self._words = words
+        self._lookup = lookup
+        self._tables: dict[int, tuple[bytes, list[int], list[int], int]] = {}
 
-    def row(self, prepared: Prepared, channel: int, count: int) -> list[int]:
-        """Read the indices of the next ``count`` symbols, fewer where ``fault`` gets set."""
-        slots = prepared.slots[channel].tobytes()
-        ranges = prepared.ranges[channel]
-        freqs: list[int] = ranges["freq"].tolist()
-        starts: list[int] = ranges["start"].tolist()
-        escape = int(prepared.kinds["escape"][channel])
-        state, position, words = self.state, self.position, self._words
-        row: list[int] = []
-        for _ in range(count):
+    def read(self, choices: Iterable[tuple[int, int]], row: list[int]) -> None:
+        """Append a symbol to ``row`` for each base and table, until ``fault`` gets set."""
+        state, position, words, tables = self.state, self.position, self._words, self._tables
+        for base, number in choices:
+            if number not in tables:
+                tables[number] = self._table(number)
+            slots, freqs, starts, escape = tables[number]
             if state < LOWER:
                 if position == len(words):
                     self.fault = CUT
@@ -128,6 +181,7 @@ class _Reader:
             low = state & SCALE - 1
             index = slots[low]
             state = freqs[index] * (state >> SCALE_BITS) + low - starts[index]
+            symbol = (base + index & 0xFF) + LOWEST if base else index + LOWEST
             if index == escape:
                 if state < LOWER:
                     if position == len(words):
@@ -135,11 +189,17 @@ class _Reader:
                         break
                     state = state << 16 | words[position]
                     position += 1
-                index, rest = divmod(state & SCALE - 1, RAW_FREQ)
+                value, rest = divmod(state & SCALE - 1, RAW_FREQ)
                 state = RAW_FREQ * (state >> SCALE_BITS) + rest
+                symbol, index = value + LOWEST, value - base & 0xFF
                 if index != escape and freqs[index]:
                     self.fault = NOT_CANONICAL
                     break
-            row.append(index)
+            row.append(symbol)
         self.state, self.position = state, position
-        return row
+
+    def _table(self, number: int) -> tuple[bytes, list[int], list[int], int]:
+        ranges = self._lookup.ranges[number]
+        slots = self._lookup.slots[number].tobytes()
+        escape = int(self._lookup.hints["escape"][number])
+        return slots, ranges["freq"].tolist(), ranges["start"].tolist(), escape

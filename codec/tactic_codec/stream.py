@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic_codec import rans
+from tactic_codec.entropy import EntropyModel
 from tactic_codec.errors import StreamError
 from tactic_codec.prepared import prepare
 from tactic_codec.rans_twin import COMPLETE, CUT, LOWER, STATE_BYTES
-from tactic_codec.tables import TableSet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Decoded:
 
 
 def encode(
-    symbols: NDArray[np.int8], tables: TableSet, layers: tuple[int, ...], upto: int
+    symbols: NDArray[np.int8], model: EntropyModel, layers: tuple[int, ...], upto: int
 ) -> bytes:
     """Entropy-code the first ``upto`` layers; the base layer comes first in the bytes.
 
@@ -47,8 +47,8 @@ def encode(
     Parameters
     ----------
     symbols : int8 array (C, h, w)
-    tables : TableSet
-        One table a channel.
+    model : EntropyModel
+        Of the rate level; it has C channels.
     layers : tuple of int
         Channels of each layer from the base up; they add up to C.
     upto : int
@@ -57,17 +57,17 @@ def encode(
     Raises
     ------
     ValueError
-        Shapes, layers and tables do not fit each other: a fault of the caller.
+        Shapes, layers and model do not fit each other: a fault of the caller.
     """
-    channels = _coded_channels(tables, layers, upto)
-    if symbols.dtype != np.int8 or symbols.ndim != 3 or len(symbols) != len(tables):
-        raise ValueError(f"latents {symbols.dtype} {symbols.shape} for {len(tables)} tables")
-    rows = symbols[:channels].reshape(channels, -1)
-    return rans.CODER.encode(rows, prepare(tables))
+    channels = _coded_channels(model, layers, upto)
+    if symbols.dtype != np.int8 or symbols.ndim != 3 or len(symbols) != len(model.contexts):
+        expected = len(model.contexts)
+        raise ValueError(f"latents {symbols.dtype} {symbols.shape} for {expected} channels")
+    return rans.CODER.encode(symbols[:channels], prepare(model))
 
 
 def decode(
-    data: bytes, tables: TableSet, layers: tuple[int, ...], upto: int, shape: tuple[int, int]
+    data: bytes, model: EntropyModel, layers: tuple[int, ...], upto: int, shape: tuple[int, int]
 ) -> Decoded:
     """Decode a stream, or as much of it as a prefix holds.
 
@@ -75,7 +75,7 @@ def decode(
     ----------
     data : bytes
         The stream, or its state and any number of its words.
-    tables, layers, upto
+    model, layers, upto
         As given to :func:`encode`.
     shape : (int, int)
         Height and width of a channel.
@@ -83,27 +83,28 @@ def decode(
     Raises
     ------
     StreamError
-        The bytes are no stream of these tables: half a word, an impossible state, words left
+        The bytes are no stream of this model: half a word, an impossible state, words left
         over, a wrong final state, or an escape where none belongs.
     ValueError
-        Layers and tables do not fit each other: a fault of the caller.
+        Layers and model do not fit each other: a fault of the caller.
     """
-    channels = _coded_channels(tables, layers, upto)
+    channels = _coded_channels(model, layers, upto)
     if len(data) < STATE_BYTES or len(data) % 2:
         raise StreamError(f"stream of {len(data)} bytes is not a state and whole words")
     if int.from_bytes(data[:STATE_BYTES], "little") < LOWER:
         raise StreamError("stream begins with a state below 2^16")
-    prepared = prepare(tables)
+    prepared = prepare(model)
     height, width = shape
-    rows = np.repeat(prepared.values[:, None], height * width, axis=1)
-    outcome = rans.CODER.decode(data, prepared, rows[:channels])
+    symbols = np.empty((len(model.contexts), height, width), np.int8)
+    symbols[:] = prepared.values[:, np.newaxis, np.newaxis]
+    outcome = rans.CODER.decode(data, prepared, symbols[:channels])
     if outcome.fault not in (COMPLETE, CUT):
         raise StreamError("stream escapes a symbol that its table holds")
     if outcome.fault == COMPLETE:
         _check_end(outcome.state, (len(data) - STATE_BYTES) // 2 - outcome.consumed)
     ends = [total * height * width for total in accumulate(layers[:upto])]
     return Decoded(
-        symbols=rows.reshape(len(tables), height, width),
+        symbols=symbols,
         complete_layers=sum(end <= outcome.symbols for end in ends),
         symbols_decoded=outcome.symbols,
     )
@@ -117,7 +118,8 @@ def _check_end(state: int, words_left: int) -> None:
         raise StreamError("stream ends in a wrong state: other tables, or damaged bytes")
 
 
-def _coded_channels(tables: TableSet, layers: tuple[int, ...], upto: int) -> int:
-    if sum(layers) != len(tables) or min(layers) < 1 or not 1 <= upto <= len(layers):
-        raise ValueError(f"{upto} of layers {layers} for {len(tables)} tables")
+def _coded_channels(model: EntropyModel, layers: tuple[int, ...], upto: int) -> int:
+    channels = len(model.contexts)
+    if sum(layers) != channels or min(layers) < 1 or not 1 <= upto <= len(layers):
+        raise ValueError(f"{upto} of layers {layers} for {channels} channels")
     return sum(layers[:upto])

@@ -1,7 +1,9 @@
-"""Integer probability tables: one per latent channel, frozen, hashed, carried in the bundle.
+"""Integer probability tables: frozen, hashed, carried in the bundle.
 
-Each table covers its own range [lo, hi] and an escape for everything else, so rare symbols cost
-nothing until they occur. Normative text: ``docs/wire-format.md``, "Tables".
+A channel has one of its own, or chooses among several (``contexts.py``); what a table codes is
+then the symbol less its foretold mean. Each table covers its own range [lo, hi] and an escape for
+everything else, so rare symbols cost nothing until they occur. Normative text:
+``docs/wire-format.md``, "Tables".
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ SYMBOLS = 256
 LOWEST, HIGHEST = -128, 127
 RAW_FREQ = SCALE // SYMBOLS
 RAW_BITS = 8.0
-MAX_CHANNELS = 1024
+MAX_TABLES = 1024
 
 _HEADER = struct.Struct("<4sBBH")
 _TABLE = struct.Struct("<bBH")
@@ -36,7 +38,7 @@ _DIRECT_UNITS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Frequencies of one channel's symbols in units of 2^-14.
+    """Frequencies of symbols in units of 2^-14.
 
     Attributes
     ----------
@@ -76,7 +78,7 @@ class Table:
 
     @property
     def is_constant(self) -> bool:
-        """Whether every symbol of the channel is ``lo``; such a channel is not transmitted."""
+        """Whether every symbol is ``lo``; a channel with such a table is not transmitted."""
         return self.freqs == (SCALE,)
 
     @classmethod
@@ -137,7 +139,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class TableSet:
-    """The tables of all channels, in channel order.
+    """Tables by number; contexts say which channel uses which.
 
     Attributes
     ----------
@@ -151,8 +153,8 @@ class TableSet:
     sha256: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.tables) <= MAX_CHANNELS:
-            raise TableError(f"{len(self.tables)} tables, allowed are 1 to {MAX_CHANNELS}")
+        if not 1 <= len(self.tables) <= MAX_TABLES:
+            raise TableError(f"{len(self.tables)} tables, allowed are 1 to {MAX_TABLES}")
         object.__setattr__(self, "sha256", hashlib.sha256(self.to_bytes()).hexdigest())
 
     def __len__(self) -> int:
@@ -193,10 +195,6 @@ class TableSet:
         if offset != len(data):
             raise TableError(f"table file has {len(data) - offset} bytes left over")
         return cls(tuple(tables))
-
-    def ideal_bits(self, symbols: NDArray[np.int8]) -> float:
-        """Bits that an ideal coder spends on the first ``len(symbols)`` channels of (C, h, w)."""
-        return sum(t.ideal_bits(s) for t, s in zip(self.tables, symbols, strict=False))
 
 
 def _apportion(shares: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tactic_codec.entropy import EntropyModel
 from tactic_codec.prepared import prepare
 from tactic_codec.rans import Library
 from tactic_codec.rans_twin import Twin
@@ -40,8 +41,8 @@ def tree(tmp_path: Path, hook: ModuleType) -> Path:
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 def test_compiled_library_codes(hook: ModuleType, tree: Path) -> None:
     assert hook.compile_library(tree) is None
-    prepared = prepare(TableSet((Table(-1, (500, SCALE - 1001, 500), 1),)))
-    symbols = np.array([[0, 1, -1, 0, 100, 0]], np.int8)
+    prepared = prepare(EntropyModel.static(TableSet((Table(-1, (500, SCALE - 1001, 500), 1),))))
+    symbols = np.array([[[0, 1, -1], [0, 100, 0]]], np.int8)
     assert Library(tree / hook.LIBRARY).encode(symbols, prepared) == Twin().encode(
         symbols, prepared
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tactic_codec import rans
+from tactic_codec.contexts import MAX_WEIGHT, Context, Tap
+from tactic_codec.entropy import EntropyModel
 from tactic_codec.prepared import LIMIT_SHIFT, RECIPROCAL_BITS, prepare
 from tactic_codec.rans import LIBRARY, Coder, Library
 from tactic_codec.rans_twin import COMPLETE, CUT, LOWER, Twin
@@ -23,6 +26,7 @@ needs_library = pytest.mark.skipif(
 )
 CODERS = [pytest.param(Twin, id="twin"), pytest.param(Library, id="c", marks=needs_library)]
 SEEDS = st.integers(0, 2**32 - 1)
+SIDES = st.integers(0, 9)
 
 
 def random_table(rng: np.random.Generator) -> Table:
@@ -41,58 +45,95 @@ def random_table(rng: np.random.Generator) -> Table:
     return Table(lo, tuple(freqs.tolist()), escape)
 
 
+def random_context(rng: np.random.Generator, channel: int, tables: TableSet) -> Context:
+    """Any form of context, mostly one that fits its symbols."""
+    first = int(rng.integers(len(tables)))
+    varying = [number for number, table in enumerate(tables.tables) if not table.is_constant]
+    if not varying or rng.random() < 0.3:
+        return Context(first)
+    run = [n for n in range(len(varying)) if varying[n] == varying[0] + n]
+    fractions = 4 if len(run) >= 4 and rng.random() < 0.7 else 1
+    places = [*product(range(channel), (-1, 0, 1), (-1, 0, 1))]
+    places += [(channel, -1, -1), (channel, -1, 0), (channel, -1, 1), (channel, 0, -1)]
+    taps = []
+    for largest in rng.choice([50, 300, MAX_WEIGHT], 2, p=[0.5, 0.4, 0.1]):
+        chosen = rng.permutation(len(places))[: rng.integers(9)]
+        weights = rng.integers(-largest, largest + 1, len(chosen))
+        pairs = zip(sorted(chosen), weights, strict=True)
+        taps.append(tuple(Tap(*places[n], int(weight)) for n, weight in pairs))
+    return Context(
+        varying[0],
+        *taps,
+        bias=int(rng.integers(-500, 3000)),
+        bins=int(rng.integers(1, min(len(run) // fractions, 64) + 1)),
+        lowest=int(rng.integers(20, 50)),
+        fractions=fractions,
+    )
+
+
+def random_model(rng: np.random.Generator, channels: int, count: int = 12) -> EntropyModel:
+    """Static channels, constant ones, and channels with contexts."""
+    tables = TableSet(tuple(random_table(rng) for _ in range(count)))
+    return EntropyModel(tables, tuple(random_context(rng, c, tables) for c in range(channels)))
+
+
 def random_symbols(
-    rng: np.random.Generator, tables: TableSet, plane: int, stray: float = 0.02
+    rng: np.random.Generator, model: EntropyModel, shape: tuple[int, int], stray: float = 0.02
 ) -> NDArray[np.int8]:
-    """Symbols as the tables expect them, and some that they do not."""
-    rows = np.zeros((len(tables), plane), np.int8)
-    for row, table in zip(rows, tables.tables, strict=True):
+    """Symbols from the channel's first table, and some that no table expects."""
+    planes = np.zeros((len(model.contexts), *shape), np.int8)
+    for channel, context in enumerate(model.contexts):
+        table = model.tables.tables[context.first]
         weights = np.array(table.freqs) / sum(table.freqs)
-        row[:] = rng.choice(np.arange(table.lo, table.hi + 1), plane, p=weights)
-        if not table.is_constant:
-            row[rng.random(plane) < stray] = rng.integers(-128, 128)
-    return rows
+        planes[channel] = rng.choice(np.arange(table.lo, table.hi + 1), shape, p=weights)
+        if model.constant(channel) is None:
+            planes[channel][rng.random(shape) < stray] = rng.integers(-128, 128)
+    return planes
 
 
-def blank(tables: TableSet, plane: int) -> NDArray[np.int8]:
-    return np.repeat(prepare(tables).values[:, None], plane, axis=1)
+def blank(model: EntropyModel, shape: tuple[int, int]) -> NDArray[np.int8]:
+    return model.settled(np.zeros((len(model.contexts), *shape), np.int8))
 
 
 @pytest.mark.parametrize("coder", CODERS)
-@given(seed=SEEDS, channels=st.integers(1, 4), plane=st.integers(0, 60))
+@given(seed=SEEDS, channels=st.integers(1, 4), height=SIDES, width=SIDES)
 @settings(deadline=None)
-def test_round_trip(coder: type[Coder], seed: int, channels: int, plane: int) -> None:
+def test_round_trip(coder: type[Coder], seed: int, channels: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
-    tables = TableSet(tuple(random_table(rng) for _ in range(channels)))
-    symbols = random_symbols(rng, tables, plane)
-    data = coder().encode(symbols, prepare(tables))
-    out = blank(tables, plane)
-    outcome = coder().decode(data, prepare(tables), out)
+    model = random_model(rng, channels)
+    symbols = random_symbols(rng, model, (height, width))
+    data = coder().encode(symbols, prepare(model))
+    out = blank(model, (height, width))
+    outcome = coder().decode(data, prepare(model), out)
     assert (outcome.fault, outcome.state) == (COMPLETE, LOWER)
     assert (outcome.symbols, outcome.consumed) == (symbols.size, (len(data) - 4) // 2)
     np.testing.assert_array_equal(out, symbols)
 
 
 @needs_library
-@given(seed=SEEDS, channels=st.integers(1, 4), plane=st.integers(0, 60))
-@settings(deadline=None)
-def test_library_and_twin_give_the_same_bytes(seed: int, channels: int, plane: int) -> None:
+@given(seed=SEEDS, channels=st.integers(1, 4), height=SIDES, width=SIDES)
+@settings(deadline=None, max_examples=300)
+def test_library_and_twin_give_the_same_bytes(
+    seed: int, channels: int, height: int, width: int
+) -> None:
     rng = np.random.default_rng(seed)
-    tables = TableSet(tuple(random_table(rng) for _ in range(channels)))
-    symbols = random_symbols(rng, tables, plane, stray=0.2)
-    assert Library().encode(symbols, prepare(tables)) == Twin().encode(symbols, prepare(tables))
+    model = random_model(rng, channels)
+    symbols = random_symbols(rng, model, (height, width), stray=0.2)
+    assert Library().encode(symbols, prepare(model)) == Twin().encode(symbols, prepare(model))
 
 
 @needs_library
-def test_library_and_twin_on_a_million_symbols() -> None:
-    rng = np.random.default_rng(5)
-    tables = TableSet(tuple(random_table(rng) for _ in range(50)))
-    symbols = random_symbols(rng, tables, 20_000)
-    data = Library().encode(symbols, prepare(tables))
-    assert data == Twin().encode(symbols, prepare(tables))
-    by_library, by_twin = blank(tables, 20_000), blank(tables, 20_000)
-    first = Library().decode(data, prepare(tables), by_library)
-    assert first == Twin().decode(data, prepare(tables), by_twin)
+@pytest.mark.parametrize("count", [50, 12])
+def test_library_and_twin_on_half_a_million_symbols(count: int) -> None:
+    rng, shape = np.random.default_rng(5), (100, 100)
+    tables = TableSet(tuple(random_table(rng) for _ in range(count)))
+    model = EntropyModel.static(tables) if count == 50 else random_model(rng, 50)
+    symbols = random_symbols(rng, model, shape)
+    data = Library().encode(symbols, prepare(model))
+    assert data == Twin().encode(symbols, prepare(model))
+    by_library, by_twin = blank(model, shape), blank(model, shape)
+    first = Library().decode(data, prepare(model), by_library)
+    assert first == Twin().decode(data, prepare(model), by_twin)
     np.testing.assert_array_equal(by_library, symbols)
     np.testing.assert_array_equal(by_twin, symbols)
 
@@ -101,35 +142,37 @@ def test_library_and_twin_on_a_million_symbols() -> None:
 @given(seed=SEEDS)
 @settings(deadline=None, max_examples=30)
 def test_prefix_cut_at_every_word_decodes_exactly(coder: type[Coder], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    tables = TableSet(tuple(random_table(rng) for _ in range(3)))
-    symbols = random_symbols(rng, tables, 30)
-    data = coder().encode(symbols, prepare(tables))
+    rng, shape = np.random.default_rng(seed), (5, 6)
+    model = random_model(rng, 3)
+    symbols = random_symbols(rng, model, shape)
+    data = coder().encode(symbols, prepare(model))
     before = 0
     for size in range(4, len(data) + 1, 2):
-        out = blank(tables, 30)
-        outcome = coder().decode(data[:size], prepare(tables), out)
-        assert outcome.symbols >= before
-        assert outcome.fault == (COMPLETE if outcome.symbols == symbols.size else CUT)
-        np.testing.assert_array_equal(
-            out.ravel()[: outcome.symbols], symbols.ravel()[: outcome.symbols]
-        )
-        np.testing.assert_array_equal(
-            out.ravel()[outcome.symbols :], blank(tables, 30).ravel()[outcome.symbols :]
-        )
-        before = outcome.symbols
+        out = blank(model, shape)
+        outcome = coder().decode(data[:size], prepare(model), out)
+        n = outcome.symbols
+        assert n >= before
+        assert outcome.fault == (COMPLETE if n == symbols.size else CUT)
+        np.testing.assert_array_equal(out.ravel()[:n], symbols.ravel()[:n])
+        np.testing.assert_array_equal(out.ravel()[n:], blank(model, shape).ravel()[n:])
+        before = n
     assert before == symbols.size
 
 
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=25)
 def test_overhead_is_within_a_thousandth_and_four_bytes(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    tables = TableSet((random_table(rng), random_table(rng)))
-    symbols = random_symbols(rng, tables, 20_000, stray=0)
-    ideal_bytes = tables.ideal_bits(symbols) / 8
-    data = rans.CODER.encode(symbols, prepare(tables))
+    model = random_model(rng, 3)
+    symbols = random_symbols(rng, model, (80, 80), stray=0)
+    ideal_bytes = model.ideal_bits(symbols) / 8
+    data = rans.CODER.encode(symbols, prepare(model))
     assert len(data) <= ideal_bytes * 1.001 + 4
+
+
+def garbage(rng: np.random.Generator, data: bytes) -> bytes:
+    """A valid state, then any words."""
+    return int(rng.integers(LOWER, 2**32)).to_bytes(4, "little") + data[: len(data) // 2 * 2]
 
 
 @pytest.mark.parametrize("coder", CODERS)
@@ -137,25 +180,24 @@ def test_overhead_is_within_a_thousandth_and_four_bytes(seed: int) -> None:
 @settings(deadline=None)
 def test_garbage_stays_within_bounds(coder: type[Coder], seed: int, data: bytes) -> None:
     rng = np.random.default_rng(seed)
-    tables = TableSet(tuple(random_table(rng) for _ in range(2)))
-    data = int(rng.integers(LOWER, 2**32)).to_bytes(4, "little") + data[: len(data) // 2 * 2]
-    around = np.full((4, 50), 99, np.int8)
-    outcome = coder().decode(data, prepare(tables), around[1:3])
-    assert 0 <= outcome.symbols <= 100
+    model, data = random_model(rng, 3), garbage(rng, data)
+    around = np.full((5, 5, 10), 99, np.int8)
+    around[1:4] = blank(model, (5, 10))
+    outcome = coder().decode(data, prepare(model), around[1:4])
+    assert 0 <= outcome.symbols <= 150
     assert 0 <= outcome.consumed <= (len(data) - 4) // 2
-    assert (around[[0, 3]] == 99).all()
+    assert (around[[0, 4]] == 99).all()
 
 
 @needs_library
 @given(seed=SEEDS, data=st.binary(max_size=200))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 def test_library_and_twin_agree_on_garbage(seed: int, data: bytes) -> None:
     rng = np.random.default_rng(seed)
-    tables = TableSet(tuple(random_table(rng) for _ in range(2)))
-    data = int(rng.integers(LOWER, 2**32)).to_bytes(4, "little") + data[: len(data) // 2 * 2]
-    by_library, by_twin = blank(tables, 50), blank(tables, 50)
-    first = Library().decode(data, prepare(tables), by_library)
-    assert first == Twin().decode(data, prepare(tables), by_twin)
+    model, data = random_model(rng, 3), garbage(rng, data)
+    by_library, by_twin = blank(model, (5, 10)), blank(model, (5, 10))
+    first = Library().decode(data, prepare(model), by_library)
+    assert first == Twin().decode(data, prepare(model), by_twin)
     np.testing.assert_array_equal(by_library, by_twin)
 
 
