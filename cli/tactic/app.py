@@ -24,6 +24,9 @@ app.add_typer(device_app, name="device")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(bundle_app, name="bundle")
 
+RIVALS = ("jpeg", "webp", "avif")
+FIGURES = (".png", ".svg")
+
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file (TOML).")]
 
 
@@ -136,6 +139,52 @@ def bundle_show(path: Annotated[Path, typer.Argument(help="A bundle's folder.")]
     print(f"frame sizes {sizes}")
     print(f"heads {', '.join(f'{h.name} ({h.task})' for h in bundle.manifest.heads)}")
     print(f"{len(bundle.manifest.files)} files, every SHA-256 as declared")
+
+
+@app.command("eval")
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Pictures: a folder or zip, or imagefolder:PATH or unlabelled:PATH."),
+    ],
+    match: Annotated[str, typer.Option(help="Only pictures whose name begins so.")] = "",
+    against: Annotated[
+        str, typer.Option(help="Codecs to compare with, separated by commas.")
+    ] = "jpeg,webp,avif",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many pictures, drawn by a fixed seed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object only.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File for the JSON object.")] = None,
+) -> None:
+    """Measure bytes and accuracy of a bundle beside JPEG, WebP and AVIF."""
+    names = [name for name in against.split(",") if name]
+    if unknown := set(names) - set(RIVALS):
+        raise typer.BadParameter(
+            f"{min(unknown)}: choose from {', '.join(RIVALS)}", param_hint="--against"
+        )
+    try:
+        from tactic.evaluate.run import run_eval
+    except ImportError as fault:
+        raise _room("train", fault) from fault
+    run_eval(bundle, data, match=match, against=names, limit=limit, as_json=as_json, out=out)
+
+
+@app.command()
+def plot(
+    results: Annotated[list[Path], typer.Argument(help="Files that tactic eval wrote.")],
+    out: Annotated[Path, typer.Option(help="Figure to write, .png or .svg.")],
+) -> None:
+    """Draw accuracy against bytes from results of tactic eval."""
+    if out.suffix not in FIGURES:
+        raise typer.BadParameter(f"{out}: name it {' or '.join(FIGURES)}", param_hint="--out")
+    try:
+        from tactic.evaluate.plot import run_plot
+    except ImportError as fault:
+        raise _room("train", fault) from fault
+    run_plot(results, out)
+    print(f"figure: {out}")
 
 
 @app.command()

@@ -11,7 +11,14 @@ from tactic import __main__ as front_door
 from tactic_codec.errors import TacticError
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("tactic.demo", "tactic_delivery", "tactic_train", "tactic_export", "tactic_device")
+ROOMS = (
+    "tactic.demo",
+    "tactic.evaluate",
+    "tactic_delivery",
+    "tactic_train",
+    "tactic_export",
+    "tactic_device",
+)
 MODULES = ("tactic.app", "tactic_gateway.errors", *(f"{room}.errors" for room in ROOMS))
 SUCCESS, USAGE = 0, 2
 

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from tactic.evaluate.files import decode
 
 Answers = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
 
 QUALITIES = range(1, 96)
 _AT_ONCE = 4
-
-
-def jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """Encode as JPEG with optimised Huffman tables, 4:2:0, whole file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
-    return buffer.getvalue()
-
-
-def webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """Encode as WebP, method 6, whole file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=6)
-    return buffer.getvalue()
 
 
 def smallest(
@@ -55,12 +41,8 @@ def smallest(
     """
     for start in range(0, len(QUALITIES), _AT_ONCE):
         files = [encode(pixels, quality) for quality in QUALITIES[start : start + _AT_ONCE]]
-        found = answers(np.stack([_decode(file) for file in files]))
+        found = answers(np.stack([decode(file) for file in files]))
         kept = [len(file) for file, each in zip(files, found, strict=True) if each == answer]
         if kept:
             return min(kept)
     return None
-
-
-def _decode(file: bytes) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))

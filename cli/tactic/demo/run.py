@@ -21,8 +21,9 @@ from tactic.demo.errors import DemoError
 from tactic.demo.listener import Listener, Result
 from tactic.demo.outcome import FrameOutcome, summarise
 from tactic.demo.photos import Photo, photos, write_folder
-from tactic.demo.rivals import jpeg, smallest, webp
+from tactic.demo.rivals import smallest
 from tactic.demo.sheet import draw_sheet
+from tactic.evaluate.files import jpeg, webp
 from tactic_codec.bundle import Bundle
 from tactic_codec.packet import unpack
 from tactic_codec.types import FrameKey

@@ -1,0 +1,1 @@
+"""``tactic eval`` and ``tactic plot``: bytes against accuracy, beside JPEG, WebP and AVIF."""

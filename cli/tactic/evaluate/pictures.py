@@ -1,0 +1,179 @@
+"""The pictures of an evaluation: found, checked, cut to whole strides, with their classes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tactic.evaluate.errors import EvaluationError
+from tactic.evaluate.setting import Pictures
+from tactic_train.data import Item, Source, open_source
+from tactic_train.errors import DataError
+
+_KINDS = ("imagefolder", "unlabelled")
+_HELD_OUT = {"val", "test"}
+_SHUFFLE_SEED = 0
+_IMAGENET_CLASSES = 1000
+#: bounds the memory that a network takes, whatever the pictures' size
+_VALUES_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """Pictures in the order in which they are looked at.
+
+    Attributes
+    ----------
+    items : tuple of Item
+        ``label`` is an index of the head's classes, −1 where the picture has none.
+    labelled : bool
+        Every picture has a class that the head knows.
+    left_out : int
+        Pictures of other classes, in a source where some are known.
+    stride : int
+    """
+
+    items: tuple[Item, ...]
+    labelled: bool
+    left_out: int
+    stride: int
+
+    def check(self) -> None:
+        """Look at every picture, so that a bad one is found at once and not after an hour.
+
+        Raises
+        ------
+        DataError, EvaluationError
+        """
+        for item in self.items:
+            _cut(item, self.stride)
+
+    def chunks(self, size: int) -> Iterator[tuple[Pictures, NDArray[np.int64]]]:
+        """Give ``size`` pictures at a time, uint8 (H, W, 3) of whole strides, and labels."""
+        for start in range(0, len(self.items), size):
+            part = self.items[start : start + size]
+            labels = np.array([item.label for item in part], np.int64)
+            yield [_cut(item, self.stride) for item in part], labels
+
+
+def open_album(
+    source: str, match: str, limit: int | None, stride: int, labels: Sequence[str]
+) -> Album:
+    """Find the pictures.
+
+    Parameters
+    ----------
+    source : str
+        ``imagefolder:PATH``, ``unlabelled:PATH``, or PATH alone.
+    match : str
+        Only pictures whose file name begins with this.
+    limit : int or None
+        Only so many, after a shuffle that is the same every time.
+    stride : int
+    labels : sequence of str
+        The head's classes.
+
+    Raises
+    ------
+    DataError, EvaluationError
+        There are none; the message names what is missing.
+    """
+    opened = _open(_expand(source))
+    items = [i for i in _held_out(opened) if PurePosixPath(i.name).name.startswith(match)]
+    if not items:
+        raise EvaluationError(f"{source}: no picture whose name begins with {match!r}")
+    known = _class_indices(opened.classes, labels)
+    named = [_with_class(item, opened.classes, known) for item in items]
+    seen = [item for item in named if item.label >= 0]
+    chosen = sorted(seen or named, key=lambda item: item.name)
+    random.Random(_SHUFFLE_SEED).shuffle(chosen)
+    return Album(tuple(chosen[:limit]), bool(seen), len(items) - len(chosen), stride)
+
+
+def by_shape(arrays: Sequence[Any], run: Callable[[NDArray[Any]], Iterable[Any]]) -> list[Any]:
+    """Give arrays of any sizes to a network, in batches of one shape; keep their order.
+
+    Parameters
+    ----------
+    arrays : sequence of arrays
+    run : callable array (N, ...) -> sequence of N
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, array in enumerate(arrays):
+        groups.setdefault(array.shape, []).append(number)
+    found: list[Any] = [None] * len(arrays)
+    for numbers in groups.values():
+        size = max(1, _VALUES_AT_ONCE // arrays[numbers[0]].size)
+        for start in range(0, len(numbers), size):
+            part = numbers[start : start + size]
+            for number, result in zip(part, run(np.stack([arrays[n] for n in part])), strict=True):
+                found[number] = result
+    return found
+
+
+def _expand(source: str) -> str:
+    if "$" not in source:
+        return source
+    from tactic_train.photos import expand
+
+    return expand(source)
+
+
+def _open(source: str) -> Source:
+    if source.partition(":")[0] in _KINDS:
+        return open_source(source)
+    try:
+        return open_source(f"imagefolder:{source}")
+    except DataError:
+        return open_source(f"unlabelled:{source}")
+
+
+def _held_out(source: Source) -> list[Item]:
+    """The pictures of folders ``val`` or ``test`` beside ``train``; all, where there are none."""
+    items = [*source.train, *source.val]
+    folders = [set(PurePosixPath(item.name).parts[:-1]) for item in items]
+    if not any("train" in parts for parts in folders):
+        return items
+    held = [item for item, parts in zip(items, folders, strict=True) if parts & _HELD_OUT]
+    return held or items
+
+
+def _class_indices(folders: Sequence[str], labels: Sequence[str]) -> dict[str, int]:
+    """Class folder → index among the head's classes.
+
+    By name. If not all are found so: as many folders as classes are the classes in alphabetical
+    order, as in training; and ImageNet's classes are found by WordNet id, too.
+    """
+    index = {label: number for number, label in reversed(list(enumerate(labels)))}
+    found = {name: index.get(name, index.get(name.replace("_", " "), -1)) for name in folders}
+    if -1 in found.values() and len(folders) == len(labels):
+        return {name: number for number, name in enumerate(sorted(folders))}
+    if -1 in found.values() and len(labels) == _IMAGENET_CLASSES:
+        from tactic_train.imagenet import WORDNET
+
+        found = {name: WORDNET.get(name, at) if at < 0 else at for name, at in found.items()}
+    return {name: at for name, at in found.items() if at >= 0}
+
+
+def _with_class(item: Item, folders: Sequence[str], known: dict[str, int]) -> Item:
+    label = known.get(folders[item.label], -1) if folders else -1
+    return Item(item.name, item.read, label)
+
+
+def _cut(item: Item, stride: int) -> NDArray[np.uint8]:
+    """Cut whole strides around the centre."""
+    pixels = item.decode()
+    height, width = (side // stride * stride for side in pixels.shape[:2])
+    if not (height and width):
+        raise EvaluationError(
+            f"{item.name}: {pixels.shape[1]}x{pixels.shape[0]} pixels; the bundle needs at least "
+            f"{stride}x{stride}, leave it out"
+        )
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])

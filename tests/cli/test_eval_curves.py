@@ -1,0 +1,68 @@
+"""Envelope, interpolation and intervals against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tactic.evaluate import curves
+
+SIZES = np.array([400.0, 100.0, 200.0, 200.0, 800.0])
+SHARES = np.array([0.80, 0.40, 0.30, 0.60, 0.80])
+
+
+def at(target: float, sizes: np.ndarray = SIZES, shares: np.ndarray = SHARES) -> float:
+    found = curves.bytes_at(sizes[:, None], shares[:, None], np.array([target]))
+    return float(found[0])
+
+
+def test_envelope() -> None:
+    # 200 bytes at 30 % is worse than 100 at 40 %; 800 bytes gain nothing over 400.
+    assert curves.envelope(SIZES, SHARES).tolist() == [True, True, False, True, False]
+
+
+def test_bytes_between_two_points() -> None:
+    # Halfway in accuracy is the geometric mean of the bytes.
+    assert at(0.50) == pytest.approx(np.sqrt(100 * 200))
+    assert at(0.65) == pytest.approx(200 * 2**0.25)
+
+
+def test_bytes_on_a_point() -> None:
+    assert [at(share) for share in (0.40, 0.60, 0.80)] == pytest.approx([100, 200, 400])
+
+
+def test_a_curve_that_does_not_cross() -> None:
+    assert np.isnan(at(0.81))
+    assert np.isnan(at(0.39))
+
+
+def test_resamples_are_treated_one_by_one() -> None:
+    sizes = np.stack([SIZES, SIZES[::-1], 2 * SIZES], axis=1)
+    shares = np.stack([SHARES, SHARES[::-1], SHARES / 2], axis=1)
+    found = curves.bytes_at(sizes, shares, np.array([0.65, 0.65, 0.65]))
+    assert found[:2] == pytest.approx([at(0.65)] * 2)
+    assert np.isnan(found[2])
+
+
+def test_weights_are_resamples_of_the_pictures() -> None:
+    share = curves.weights(50)
+    assert share.shape == (50, curves.RESAMPLES)
+    assert share.sum(axis=0) == pytest.approx(np.ones(curves.RESAMPLES))
+    assert np.array_equal(share, curves.weights(50))
+    assert np.allclose(share * 50, np.rint(share * 50))
+
+
+def test_interval_of_a_share() -> None:
+    """The normal approximation of a binomial share, to a percentage point."""
+    right = np.arange(400) < 240
+    low, high = curves.interval(right @ curves.weights(400)) or (0, 0)
+    spread = 1.96 * np.sqrt(0.6 * 0.4 / 400)
+    assert (low, high) == pytest.approx((0.6 - spread, 0.6 + spread), abs=0.01)
+
+
+def test_interval_of_what_is_mostly_unknown() -> None:
+    values = np.arange(100.0)
+    values[:4] = np.nan
+    assert curves.interval(values) == pytest.approx([6.375, 96.625])
+    values[:6] = np.nan
+    assert curves.interval(values) is None
