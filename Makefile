@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
-SETUP := pyproject.toml hatch_build.py codec/tactic_codec/librans.c
+SETUP := pyproject.toml hatch_build.py $(wildcard codec/tactic_codec/*.[ch])
 
 .PHONY: demo test check bench clean
 .DELETE_ON_ERROR:

@@ -72,12 +72,19 @@ class Prepared:
         ``mean`` … ``scale`` - 1 are those of the mean, ``scale`` … ``end`` - 1 the others.
     taps : TAP array
         Of all channels.
+    static_channels : int
+        Leading channels that are not ``ADAPTIVE``.
+    for_encoder, for_decoder : tuple of int
+        Where the arrays lie in memory, in the order in which the C library takes them.
     """
 
     model: EntropyModel
     lookup: Lookup
     contexts: NDArray[np.void]
     taps: NDArray[np.void]
+    static_channels: int
+    for_encoder: tuple[int, ...]
+    for_decoder: tuple[int, ...]
 
     @property
     def values(self) -> NDArray[np.int8]:
@@ -102,7 +109,18 @@ def prepare(model: EntropyModel) -> Prepared:
             *(context.first, context.bins, context.lowest, context.fractions, context.bias),
             *(mean, mean + len(context.mean), len(taps)),
         )
-    return Prepared(model, _lookup(model.tables), contexts, np.array(taps, TAP))
+    lookup, tap_array = _lookup(model.tables), np.array(taps, TAP)
+    own = (contexts.ctypes.data, tap_array.ctypes.data)
+    shared = (lookup.slots, lookup.ranges, lookup.hints)
+    return Prepared(
+        model,
+        lookup,
+        contexts,
+        tap_array,
+        static_channels=int(np.argmax([*(contexts["mode"] == ADAPTIVE), True])),
+        for_encoder=(*own, lookup.encode.ctypes.data),
+        for_decoder=(*own, *(array.ctypes.data for array in shared)),
+    )
 
 
 @lru_cache(maxsize=4)

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic_codec import rans_twin
-from tactic_codec.prepared import ADAPTIVE, Prepared
+from tactic_codec.prepared import Prepared
 from tactic_codec.rans_twin import STATE_BYTES, Outcome
 
 LIBRARY = Path(__file__).with_name("librans.so")
 _VERSION = 2
 _NO_ROOM = 3
+_NO_SCRATCH = np.empty(0, np.int32)
 
 
 class Coder(Protocol):
@@ -63,7 +64,7 @@ class Library:
             raise OSError(f"{path} is version {found}, needed is {_VERSION}: install again")
         pointer, size = ctypes.c_void_p, ctypes.c_size_t
         self._scratch_bytes = library.tactic_rans_scratch
-        self._scratch_bytes.restype = ctypes.c_uint64
+        self._scratch_bytes.restype = size
         self._scratch_bytes.argtypes = [size] * 3
         self._encode = library.tactic_rans_encode
         self._encode.restype = ctypes.c_int64
@@ -81,9 +82,7 @@ class Library:
         written = self._encode(
             symbols.ctypes.data,
             *symbols.shape,
-            prepared.contexts.ctypes.data,
-            prepared.taps.ctypes.data,
-            prepared.lookup.encode.ctypes.data,
+            *prepared.for_encoder,
             out.ctypes.data,
             out.size,
             scratch.ctypes.data,
@@ -103,11 +102,7 @@ class Library:
             len(words) // 2,
             int.from_bytes(data[:STATE_BYTES], "little"),
             *symbols.shape,
-            prepared.contexts.ctypes.data,
-            prepared.taps.ctypes.data,
-            prepared.lookup.slots.ctypes.data,
-            prepared.lookup.ranges.ctypes.data,
-            prepared.lookup.hints.ctypes.data,
+            *prepared.for_decoder,
             symbols.ctypes.data,
             ctypes.addressof(result),
             scratch.ctypes.data,
@@ -119,9 +114,9 @@ class Library:
 
     def _scratch(self, symbols: NDArray[np.int8], prepared: Prepared) -> NDArray[np.int32]:
         """Memory the library works in; none where no context needs it."""
-        is_adaptive = (prepared.contexts["mode"][: len(symbols)] == ADAPTIVE).any()
-        size_bytes = self._scratch_bytes(*symbols.shape) if is_adaptive else 0
-        return np.empty(size_bytes // 4, np.int32)
+        if len(symbols) <= prepared.static_channels:
+            return _NO_SCRATCH
+        return np.empty(self._scratch_bytes(*symbols.shape) // 4, np.int32)
 
 
 def _choose() -> tuple[Coder, str, str]:

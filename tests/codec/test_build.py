@@ -34,7 +34,8 @@ def hook() -> ModuleType:
 def tree(tmp_path: Path, hook: ModuleType) -> Path:
     source = tmp_path / hook.SOURCE
     source.parent.mkdir(parents=True)
-    shutil.copy(ROOT / hook.SOURCE, source)
+    for path in (ROOT / hook.SOURCE).parent.glob("*.[ch]"):
+        shutil.copy(path, source.parent)
     return tmp_path
 
 
