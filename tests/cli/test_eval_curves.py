@@ -31,9 +31,9 @@ def test_bytes_on_a_point() -> None:
     assert [at(share) for share in (0.40, 0.60, 0.80)] == pytest.approx([100, 200, 400])
 
 
-def test_a_curve_that_does_not_cross() -> None:
+def test_beyond_the_ends_of_a_curve() -> None:
     assert np.isnan(at(0.81))
-    assert np.isnan(at(0.39))
+    assert at(0.39) == pytest.approx(100)
 
 
 def test_resamples_are_treated_one_by_one() -> None:

@@ -37,9 +37,10 @@ def envelope(sizes: Floats, accuracy: Floats) -> NDArray[np.bool_]:
 
 
 def bytes_at(sizes: Floats, accuracy: Floats, target: Floats) -> Floats:
-    """Bytes at which the envelope crosses an accuracy, between two of its points.
+    """Bytes at which the envelope reaches an accuracy, between two of its points.
 
-    The logarithm of the bytes is interpolated, linearly in accuracy.
+    The logarithm of the bytes is interpolated, linearly in accuracy. A curve that begins above
+    the target needs the bytes of its smallest point.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def bytes_at(sizes: Floats, accuracy: Floats, target: Floats) -> Floats:
     Returns
     -------
     float64 array (R,)
-        NaN where the curve stays below the target, or begins above it.
+        NaN where the curve stays below the target.
     """
     order = np.lexsort((-accuracy, sizes), axis=0)
     sizes = np.take_along_axis(sizes, order, axis=0)
@@ -63,8 +64,7 @@ def bytes_at(sizes: Floats, accuracy: Floats, target: Floats) -> Floats:
     share = np.divide(target - low, high - low, out=np.ones_like(target), where=high > low)
     logs = np.log(sizes)
     found = np.exp((1 - share) * logs[below, columns] + share * logs[above, columns])
-    crosses = reached.any(axis=0) & ((above > 0) | (high == target))
-    return np.where(crosses, found, np.nan)
+    return np.where(reached.any(axis=0), found, np.nan)
 
 
 def weights(pictures: int) -> Floats:

@@ -69,7 +69,7 @@ def _figures(point: dict[str, Any]) -> tuple[str, ...]:
 def _same_accuracy(curves: dict[str, list[dict[str, Any]]]) -> Table:
     """Bytes of the others' envelopes at the accuracy of each point of tactic's."""
     others = [name for name in curves if name != codec.NAME]
-    caption = "× the bytes of tactic for its accuracy; –: not reached, or always exceeded"
+    caption = "× the bytes of tactic for its accuracy; – not reached"
     table = _table(caption, ("tactic",))
     for name in ("bytes", "accuracy", *others):
         table.add_column(name, justify="right")
