@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tactic_codec import drop, packet, stream
+from tactic_codec.entropy import EntropyModel, read_models, write_models
 from tactic_codec.errors import PacketError, StreamError, TableError
 from tactic_codec.tables import TableSet
 from tactic_delivery import ack
@@ -85,11 +87,29 @@ def test_bad_tables(entry: dict[str, Any]) -> None:
         TableSet.from_bytes(content(entry))
 
 
+@entries("entropy", "good")
+def test_good_entropy_file(entry: dict[str, Any]) -> None:
+    models = read_models(content(entry))
+    assert hashlib.sha256(write_models(models)).hexdigest() == entry["sha256"]
+
+
+@entries("entropy", "bad")
+def test_bad_entropy_file(entry: dict[str, Any]) -> None:
+    with pytest.raises(TableError):
+        read_models(content(entry))
+
+
+def model_of(entry: dict[str, Any]) -> EntropyModel:
+    if "tables" in entry:
+        return EntropyModel.static(TableSet.from_bytes((FOLDER / entry["tables"]).read_bytes()))
+    level: int = entry["level"]
+    return read_models((FOLDER / entry["entropy"]).read_bytes())[level]
+
+
 def decode(entry: dict[str, Any]) -> stream.Decoded:
-    tables = TableSet.from_bytes((FOLDER / entry["tables"]).read_bytes())
-    height, width = entry["shape"]
+    model, (height, width) = model_of(entry), entry["shape"]
     return stream.decode(
-        content(entry), tables, tuple(entry["layers"]), entry["upto"], (height, width)
+        content(entry), model, tuple(entry["layers"]), entry["upto"], (height, width)
     )
 
 
@@ -100,7 +120,8 @@ def test_good_stream(entry: dict[str, Any]) -> None:
     n = entry["symbols_decoded"]
     assert (found.symbols_decoded, found.complete_layers) == (n, entry["complete_layers"])
     np.testing.assert_array_equal(found.symbols.ravel()[:n], symbols[:n])
-    assert not found.symbols.ravel()[n:].any()
+    lost = model_of(entry).settled(np.zeros_like(found.symbols)).ravel()[n:]
+    np.testing.assert_array_equal(found.symbols.ravel()[n:], lost)
 
 
 @entries("stream", "bad")
