@@ -23,19 +23,23 @@ BATCHES, BATCH, HEAD_PX = 6, 16, 160
 
 
 def terms(system: System, picture: Tensor) -> dict[str, Tensor]:
-    latent = system.codec.encode(picture)
-    reconstruction = system.codec.decode(losses.quantise_straight_through(latent))
+    """Means over a batch whose images have the rate levels in turn, as in training."""
+    level = torch.arange(len(picture)) % len(system.codec.levels)
+    latent = system.codec.encode(picture, level)
+    reconstruction = system.codec.decode(losses.quantise_straight_through(latent), level)
     maps, scores = system.head.features(resize(reconstruction.clamp(0, 1), HEAD_PX))
     with torch.no_grad():
         taught_maps, taught = system.head.features(resize(picture, HEAD_PX))
     found = {
         "L_D": losses.distortion(picture, reconstruction),
-        "L_R": losses.rate(system.density.bits(latent), picture.shape[-1] * picture.shape[-2]),
+        "L_R": losses.rate(
+            system.density.bits(latent, level), picture.shape[-1] * picture.shape[-2]
+        ),
         "L_T, logits": losses.task_from_teacher(scores, taught),
     }
     for number, (ours, theirs) in enumerate(zip(maps, taught_maps, strict=True)):
         found[f"L_T, map {number}"] = losses.task_from_features([ours], [theirs])
-    return found
+    return {term: loss.mean() for term, loss in found.items()}
 
 
 def flat(gradients: Iterable[Tensor | None]) -> Tensor:

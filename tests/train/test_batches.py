@@ -1,4 +1,4 @@
-"""Order, crops and noise depend on the seed and the step, and on nothing else."""
+"""Order, crops and draws depend on the seed and the step, and on nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tactic_train.batches import Crops, StepSampler, make_loader, noise, random_crop
+from tactic_train.batches import Crops, Draw, StepSampler, draw, make_loader, random_crop
 from tactic_train.data import Item, open_source
 from tactic_train.errors import DataError
 
@@ -32,18 +32,53 @@ def test_shares_of_processes_make_up_the_batch() -> None:
     assert [a + b for a, b in halves] == keys(0, 4)
 
 
-def test_order_and_noise_never_change_between_versions() -> None:
+def test_order_and_draws_never_change_between_versions() -> None:
     assert [item for _, item in keys(0, 1)[0]] == [8, 0, 7, 1]
-    assert noise(7, 1, (3,)).tolist() == pytest.approx([0.09261, 0.269494, -0.471036], abs=1e-6)
+    drawn = draw(7, 1, (3, 16, 1, 1), levels=2, tail_drop=0.5)
+    first = [0.09261, 0.269494, -0.471036]
+    assert drawn.noise[0, :3, 0, 0].tolist() == pytest.approx(first, abs=1e-6)
+    assert drawn.level.tolist() == [1, 0, 1]
+    assert drawn.kept.tolist() == [16, 2, 16]
 
 
-def test_noise_is_uniform_and_differs_between_steps() -> None:
-    first, second = noise(1, 5, (64, 8, 4, 4)), noise(1, 6, (64, 8, 4, 4))
-    assert first.dtype == torch.float32
-    assert first.min() >= -0.5 and first.max() < 0.5
-    assert first.mean().abs() < 0.02
-    assert not torch.equal(first, second)
-    assert torch.equal(first, noise(1, 5, (64, 8, 4, 4)))
+def same(a: Draw, b: Draw) -> list[bool]:
+    return [torch.equal(x, y) for x, y in zip(a, b, strict=True)]
+
+
+def test_a_draw_is_a_function_of_seed_and_step() -> None:
+    shape = (64, 8, 4, 4)
+    drawn = draw(1, 5, shape, levels=3, tail_drop=0.5)
+    np.random.default_rng().random()
+    assert same(drawn, draw(1, 5, shape, 3, 0.5)) == [True, True, True]
+    assert same(drawn, draw(1, 6, shape, 3, 0.5)) == [False, False, False]
+    # The levels go in turn, whatever the seed.
+    assert same(drawn, draw(2, 5, shape, 3, 0.5)) == [False, True, False]
+
+
+def test_noise_is_uniform() -> None:
+    noise = draw(1, 5, (64, 8, 4, 4), levels=1, tail_drop=0.0).noise
+    assert noise.dtype == torch.float32
+    assert -0.5 <= noise.min() < -0.49 and 0.49 < noise.max() < 0.5
+    assert noise.mean().abs() < 0.02
+    assert noise.var().item() == pytest.approx(1 / 12, rel=0.05)
+
+
+def test_every_image_of_a_batch_has_every_level_in_turn() -> None:
+    levels = torch.stack([draw(0, s, (4, 1, 1, 1), 3, 0.0).level for s in range(3)])
+    assert levels.tolist() == [[0, 1, 2, 0], [1, 2, 0, 1], [2, 0, 1, 2]]
+    assert levels.dtype == torch.int64
+
+
+@pytest.mark.parametrize(("channels", "fewest"), [(64, 8), (4, 1)])
+def test_tails_are_dropped_down_to_an_eighth(channels: int, fewest: int) -> None:
+    shape = (4000, channels, 1, 1)
+    none, some, all_ = (draw(0, 0, shape, 1, share).kept for share in (0.0, 0.2, 1.0))
+    assert (none == channels).all()
+    assert [int(all_.min()), int(all_.max())] == [fewest, channels]
+    # Who may lose channels may also keep them all.
+    chance = 1 - 1 / (channels - fewest + 1)
+    assert (some < channels).float().mean().item() == pytest.approx(0.2 * chance, abs=0.02)
+    assert all_.float().mean().item() == pytest.approx((fewest + channels) / 2, rel=0.03)
 
 
 @pytest.mark.parametrize("size", [(40, 48), (5, 9), (1, 1), (300, 33)])

@@ -73,7 +73,9 @@ def test_two_processes_are_one(
 ) -> None:
     # Adam turns rounding errors of small gradients into whole steps; plain descent compares them.
     monkeypatch.setattr(torch.optim, "Adam", functools.partial(torch.optim.SGD, lr=1e-3))
-    config = toy(head=LIGHT)
+    stages = [stage.model_copy(update={"tail_drop": 0.5}) for stage in toy().stage]
+    model = {"arch": "lapped", "channels": 8, "levels": [1.0, 2.0, 4.0]}
+    config = toy(head=LIGHT, model=model, stage=stages)
     system, _ = train(config, tmp_path / "one")
     (tmp_path / "train.toml").write_text(as_toml(config))
     run_two(tmp_path, child_environment)
@@ -85,7 +87,9 @@ def test_two_processes_are_one(
         moved = (flat(ours) - flat(before)).norm()
         away = (flat(ours) - flat({name: two[part][name] for name in ours})).norm()
         assert away < 1e-3 * moved, part
-    assert json.loads((tmp_path / "two/metrics.json").read_text())["labelled"] == 4
+    assert not torch.equal(system.codec.steps(), untrained.codec.steps())
+    levels = json.loads((tmp_path / "two/metrics.json").read_text())["levels"]
+    assert [level["labelled"] for level in levels] == [4, 4, 4]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from tactic_train.fake_quant import encode_on_grid, on_activation_grid, on_weight_grid
-from tactic_train.networks import StridedCodec
+from tactic_train.networks import Codec, LappedCodec, PaperCodec
 
 
 def test_weights_take_at_most_255_levels_of_their_channel() -> None:
@@ -21,12 +22,15 @@ def test_activations_take_at_most_256_levels() -> None:
     assert on_activation_grid(torch.zeros(1, 1, 2, 2)).abs().sum() == 0
 
 
-def test_latents_stay_near_and_gradients_pass() -> None:
+@pytest.mark.parametrize("network", [LappedCodec, PaperCodec])
+def test_latents_stay_near_and_gradients_pass(network: type[Codec]) -> None:
     torch.manual_seed(0)
-    codec = StridedCodec(channels=8)
-    picture = torch.rand(2, 3, 32, 32)
-    exact, rounded = codec.encode(picture), encode_on_grid(codec, picture)
-    assert (rounded - exact).abs().max() < 0.05 * exact.abs().max()
+    codec = network(8, levels=(1.0, 3.0))
+    picture = torch.rand(1, 3, 32, 32).expand(2, -1, -1, -1)
+    level = torch.tensor([0, 1])
+    exact, rounded = codec.encode(picture, level), encode_on_grid(codec, picture, level)
+    assert 0 < (rounded - exact).abs().max() < 0.05 * exact.abs().max()
+    torch.testing.assert_close(rounded[1] * 3, rounded[0])
     torch.autograd.backward(rounded.square().sum())
     weights = [p.grad for p in codec.encoder.parameters()]
     assert all(g is not None and g.abs().sum() > 0 for g in weights)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from tactic_train.errors import CheckpointError, HeadError, TrainError
 from tactic_train.loop import WARM_UP_STEPS, build, learning_rate, train
 
 Toy = Callable[..., TrainConfig]
+LAPPED = {"arch": "lapped", "channels": 4, "levels": [1.0, 2.0, 4.0]}
 
 DIE_AT_STEP_3 = """
 import os, signal, sys
@@ -51,8 +53,11 @@ def test_training_killed_and_resumed_is_training_uninterrupted(
     toy: Toy, tmp_path: Path, child_environment: dict[str, str]
 ) -> None:
     # This head needs no torchvision, which takes seconds to import.
-    config = toy(head={"name": "efficientnet_lite0", "classes": 2})
-    train(config, tmp_path / "whole")
+    head = {"name": "efficientnet_lite0", "classes": 2}
+    stages = [stage.model_copy(update={"tail_drop": 0.5}) for stage in toy().stage]
+    config = toy(head=head, model=LAPPED, stage=stages)
+    system, _ = train(config, tmp_path / "whole")
+    assert not torch.equal(system.codec.steps(), build(config).codec.steps())
     path = tmp_path / "config.json"
     path.write_text(config.model_dump_json())
     command = [sys.executable, "-c", DIE_AT_STEP_3, str(path), str(tmp_path / "killed")]
@@ -117,6 +122,48 @@ def test_the_learning_rate_rises_shortly_and_falls_along_a_cosine(toy: Toy) -> N
     assert rates[0] == pytest.approx(1e-3 / WARM_UP_STEPS)
     assert rates[500] == pytest.approx((1e-3 + 1e-5) / 2)
     assert rates[1000] == pytest.approx(1e-5)
+
+
+class Rates(torch.optim.Adam):
+    """Adam that writes down its groups' learning rates and weights at every step."""
+
+    seen: ClassVar[list[tuple[list[float], list[Tensor]]]] = []
+
+    def step(self, closure: Any = None) -> Any:
+        rates = [float(group["lr"]) for group in self.param_groups]
+        self.seen.append((rates, [p for g in self.param_groups for p in g["params"]]))
+        return super().step(closure)
+
+
+@pytest.mark.parametrize(("arch", "pace"), [("lapped", 0.1), ("block", 0.1), ("paper", 1.0)])
+def test_the_encoder_learns_at_its_own_pace(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, pace: float
+) -> None:
+    monkeypatch.setattr(torch.optim, "Adam", Rates)
+    monkeypatch.setattr(Rates, "seen", [])
+    config = toy(model={"arch": arch, "channels": 4, "levels": [1.0, 2.0]})
+    system, _ = train(config, tmp_path)
+    expected = [learning_rate(*config.stage_at(step)) for step in range(config.steps)]
+    assert len({round(rate, 12) for rate in expected}) > 1
+    for (rates, _), rate in zip(Rates.seen, expected, strict=True):
+        assert rates == pytest.approx([pace * rate, rate])
+    trained = [id(parameter) for parameter in Rates.seen[0][1]]
+    assert sorted(trained) == sorted(id(parameter) for parameter in system.parameters())
+    encoder = [id(parameter) for parameter in system.codec.encoder.parameters()]
+    assert trained[: len(encoder)] == encoder
+
+
+def test_training_starts_warm_at_the_step_of_the_configuration(toy: Toy, tmp_path: Path) -> None:
+    stages = [{"steps": 1, "learning_rate": 1e-12, "distortion": 1.0, "beta": 0.0}]
+    sizes = []
+    for step in (0.2, 0.4):
+        config = toy(model=LAPPED | {"step": step}, stage=stages)
+        system, _ = train(config, tmp_path / str(step))
+        weight = system.codec.encoder[0].weight
+        assert isinstance(weight, Tensor)
+        sizes.append(float(weight.detach().square().sum().sqrt()) * step)
+    # Four orthonormal rows.
+    assert sizes == pytest.approx([2.0, 2.0], rel=1e-4)
 
 
 def test_another_configuration_is_refused(toy: Toy, tmp_path: Path) -> None:

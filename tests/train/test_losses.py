@@ -34,45 +34,54 @@ def test_straight_through_rounds_forwards_and_passes_backwards() -> None:
 
 def test_distortion_is_the_mean_squared_error() -> None:
     picture = pictures()
-    assert losses.distortion(picture, picture) == 0
-    assert losses.distortion(picture, picture + 0.1).item() == pytest.approx(0.01, rel=1e-5)
+    assert losses.distortion(picture, picture).tolist() == [0, 0]
+    off = torch.tensor([0.1, 0.2])[:, None, None, None]
+    assert losses.distortion(picture, picture + off).tolist() == pytest.approx([0.01, 0.04])
 
 
 def test_rate_is_bits_over_source_pixels() -> None:
-    bits = torch.full((2, 4, 2, 2), 3.0)
-    assert losses.rate(bits, pixels=64).item() == pytest.approx(4 * 2 * 2 * 3 / 64)
+    bits = torch.tensor([3.0, 5.0])[:, None, None, None].expand(2, 4, 2, 2)
+    assert losses.rate(bits, pixels=64).tolist() == [4 * 2 * 2 * 3 / 64, 4 * 2 * 2 * 5 / 64]
 
 
 def test_labels_loss_is_cross_entropy_and_skips_what_has_none() -> None:
     scores = torch.zeros(4, 10)
     labels = torch.tensor([3, -1, 9, -1])
-    assert losses.task_from_labels(scores, labels).item() == pytest.approx(math.log(10) / 2)
-    assert losses.task_from_labels(scores, torch.full((4,), -1)).item() == 0
+    expected = [math.log(10), 0, math.log(10), 0]
+    assert losses.task_from_labels(scores, labels).tolist() == pytest.approx(expected)
+    assert losses.task_from_labels(scores, torch.full((4,), -1)).tolist() == [0, 0, 0, 0]
 
 
 def test_teacher_loss_is_zero_for_equal_scores_and_positive_otherwise() -> None:
     scores = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
-    assert losses.task_from_teacher(scores, scores).item() == pytest.approx(0, abs=1e-6)
-    assert losses.task_from_teacher(scores, scores + 7).item() == pytest.approx(0, abs=1e-5)
-    assert losses.task_from_teacher(scores, scores.flip(1)).item() > 0
+    none = pytest.approx([0, 0, 0], abs=1e-5)
+    assert losses.task_from_teacher(scores, scores).tolist() == none
+    assert losses.task_from_teacher(scores, scores + 7).tolist() == none
+    assert (losses.task_from_teacher(scores, scores.flip(1)) > 0.01).all()
+
+
+def test_teacher_loss_by_hand() -> None:
+    ours, taught = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.75, 0.25]]).log()
+    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert losses.task_from_teacher(ours, taught).item() == pytest.approx(expected)
 
 
 def test_feature_loss_is_relative() -> None:
     maps = [torch.ones(2, 3, 4, 4), pictures()]
-    assert losses.task_from_features(maps, maps) == 0
+    assert losses.task_from_features(maps, maps).tolist() == [0, 0]
     for scale in (1.0, 100.0):
         taught = [scale * m for m in maps]
         none = [torch.zeros_like(m) for m in maps]
-        assert losses.task_from_features(none, taught).item() == pytest.approx(1, rel=1e-5)
+        assert losses.task_from_features(none, taught).tolist() == pytest.approx([1, 1])
 
 
 def test_feature_loss_survives_a_dead_map() -> None:
     dead = [torch.zeros(1, 2, 3, 3)]
-    assert losses.task_from_features(dead, dead) == 0
+    assert losses.task_from_features(dead, dead).tolist() == [0]
 
 
 @pytest.mark.parametrize("name", ["distortion", "labels", "teacher", "features", "rate"])
-def test_the_mean_over_halves_is_the_loss_of_the_whole(name: str) -> None:
+def test_every_image_has_a_loss_of_its_own(name: str) -> None:
     generator = torch.Generator().manual_seed(2)
     a, b = (torch.randn(4, 6, 5, 5, generator=generator) for _ in range(2))
     labels = torch.tensor([1, -1, -1, -1])
@@ -86,10 +95,12 @@ def test_the_mean_over_halves_is_the_loss_of_the_whole(name: str) -> None:
             "rate": lambda: losses.rate(a[part], 100),
         }[name]()
 
-    halves = (loss(slice(2)) + loss(slice(2, 4))) / 2
-    torch.testing.assert_close(halves, loss(slice(4)))
+    alone = torch.cat([loss(slice(i, i + 1)) for i in range(4)])
+    assert alone.shape == (4,) and len(set(alone.tolist())) > 1
+    torch.testing.assert_close(loss(slice(4)), alone)
 
 
-def test_total_weighs_the_three_terms() -> None:
-    l_d, l_t, l_r = (torch.tensor(v) for v in (1.0, 10.0, 100.0))
-    assert losses.total(l_d, l_t, l_r, alpha=0.5, beta=0.25).item() == 1 + 5 + 25
+def test_total_weighs_the_three_terms_of_every_image() -> None:
+    l_d, l_t, l_r = (torch.tensor([v, 2 * v]) for v in (1.0, 10.0, 100.0))
+    beta = torch.tensor([0.25, 1.0])
+    assert losses.total(l_d, l_t, l_r, 0.5, beta).tolist() == [1 + 5 + 25, 2 + 10 + 200]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
+from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_train import checkpoint
-from tactic_train.config import TrainConfig
+from tactic_train.config import MOST_LEVELS, Model, TrainConfig
 from tactic_train.run import train_from_file
 
 Toy = Callable[..., TrainConfig]
@@ -22,7 +25,8 @@ EXPERIMENTS = sorted((Path(__file__).parents[2] / "train/experiments").glob("*.t
 @pytest.fixture
 def config_path(toy: Toy, as_toml: AsToml, tmp_path: Path) -> Path:
     path = tmp_path / "train.toml"
-    path.write_text(as_toml(toy()))
+    model = {"arch": "paper", "channels": 4, "levels": [1.0, 2.0]}
+    path.write_text(as_toml(toy(model=model)))
     return path
 
 
@@ -32,10 +36,12 @@ def test_from_a_file_to_figures(
     out = tmp_path / "out"
     path = train_from_file(config_path, out)
     assert checkpoint.read(path)["step"] == 4
-    metrics = json.loads((out / "metrics.json").read_text())
-    assert (metrics["images"], metrics["labelled"], metrics["head_px"]) == (4, 4, 32)
-    assert 0 <= metrics["accuracy"] <= 1
-    assert metrics["bytes_per_image"] > 0
+    levels = json.loads((out / "metrics.json").read_text())["levels"]
+    assert [metrics["level"] for metrics in levels] == [0, 1]
+    for metrics in levels:
+        assert (metrics["images"], metrics["labelled"], metrics["head_px"]) == (4, 4, 32)
+        assert 0 <= metrics["accuracy"] <= 1
+        assert metrics["bytes_per_image"] > 0
     assert list((out / "tensorboard").iterdir())
     shown = capsys.readouterr().out
     assert "step 4/4" in shown and "L_T" in shown and "images/s" in shown
@@ -51,20 +57,54 @@ def test_overrides(config_path: Path, photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "wrong", "message"),
     [
-        ("batch = 4", "train.toml:4: batch_size: unknown key"),
-        ("crop_px = 32", "train.toml:15: data.crop_px: input should be a multiple of 32"),
+        ("batch = 4", "batch_size = 4", "train.toml:4: batch_size: unknown key"),
+        (
+            "crop_px = 32",
+            "crop_px = 33",
+            "train.toml:17: data.crop_px: input should be a multiple of 32",
+        ),
+        (
+            "levels = [1.0, 2.0]",
+            "levels = [2.0, 1.0]",
+            "train.toml:11: model.levels: give 1 to 8 rising numbers that begin with 1",
+        ),
     ],
 )
 def test_a_mistake_has_its_file_and_line(
-    config_path: Path, tmp_path: Path, line: str, message: str
+    config_path: Path, tmp_path: Path, line: str, wrong: str, message: str
 ) -> None:
-    wrong = {"batch = 4": "batch_size = 4", "crop_px = 32": "crop_px = 33"}[line]
-    config_path.write_text(config_path.read_text().replace(line, wrong))
+    text = config_path.read_text()
+    assert line in text
+    config_path.write_text(text.replace(line, wrong))
     with pytest.raises(ConfigError) as caught:
         train_from_file(config_path, tmp_path / "out")
     assert message in str(caught.value)
+
+
+EIGHT = tuple(float(2**n) for n in range(8))
+
+
+@pytest.mark.parametrize("levels", [(1.0,), (1.0, 1.1), EIGHT])
+def test_levels_rise_from_one(levels: tuple[float, ...]) -> None:
+    assert Model(levels=levels).levels == levels
+
+
+@pytest.mark.parametrize(
+    "levels", [(), (2.0,), (0.5, 1.0), (1.0, 1.0), (1.0, 3.0, 2.0), (*EIGHT, 999.0)]
+)
+def test_other_levels_are_refused(levels: tuple[float, ...]) -> None:
+    with pytest.raises(ValidationError, match="levels"):
+        Model(levels=levels)
+
+
+def test_a_packet_tells_as_many_levels_apart_as_there_may_be() -> None:
+    packet = Packet(Kind.FRAME, boot=1, pkt=1)
+    last = replace(packet, level=MOST_LEVELS - 1)
+    assert unpack(pack(last)) == last
+    with pytest.raises(ValueError, match="level"):
+        pack(replace(packet, level=MOST_LEVELS))
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

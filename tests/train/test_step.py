@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tactic_train.batches import Draw
 from tactic_train.config import Stage
 from tactic_train.density import LogisticMixture
 from tactic_train.heads import Head
-from tactic_train.networks import PaperCodec
+from tactic_train.networks import BlockCodec, PaperCodec
 from tactic_train.step import System
 
 
@@ -28,20 +29,34 @@ class Mean(Head):
         return [picture], self.last(picture.mean(dim=(2, 3)))
 
 
+class Gain(nn.Module):
+    """Colours times a factor; other planes are not looked at, but remembered."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.seen = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = x.detach()
+        return x[:, :3] * self.factor
+
+
 class Identity(PaperCodec):
     """A codec that loses nothing but what rounding takes from it."""
 
     stride = 1
 
-    def encode(self, picture: Tensor) -> Tensor:
-        return picture * 100
+    def __init__(self, levels: tuple[float, ...] = (1.0,)) -> None:
+        super().__init__(3, levels)
+        self.encoder = nn.Sequential(Gain(100))
+        self.decoder = Gain(0.01)
 
-    def decode(self, latent: Tensor) -> Tensor:
-        return latent / 100
 
-
-def system(head: Head, teacher: Head | None = None) -> System:
-    return System(Identity(3), LogisticMixture(3), head, teacher)
+def system(head: Head, teacher: Head | None = None, levels: tuple[float, ...] = (1.0,)) -> System:
+    density = LogisticMixture(3, len(levels))
+    nn.init.constant_(density.log_scale, 2.0)
+    return System(Identity(levels), density, head, teacher)
 
 
 def stage(**changes: Any) -> Stage:
@@ -49,17 +64,25 @@ def stage(**changes: Any) -> Stage:
     return Stage.model_validate(usual | {"features": 1.0} | changes)
 
 
-def whole_picture() -> Tensor:
-    """Pixels that the codec above keeps exactly."""
-    return torch.randint(0, 101, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0)) / 100
+def whole_picture(images: int = 2) -> Tensor:
+    """Pixels that the codec above keeps exactly at its finest level."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 101, (images, 3, 32, 32), generator=generator) / 100
+
+
+def drawn(noise: Tensor, level: list[int] | None = None, kept: list[int] | None = None) -> Draw:
+    images = len(noise)
+    return Draw(noise, torch.tensor(level or [0] * images), torch.tensor(kept or [3] * images))
 
 
 LABELS = torch.tensor([1, -1])
 SILENCE = torch.zeros(2, 3, 32, 32)
+QUIET = drawn(SILENCE)
+LOUD = drawn(torch.full((2, 3, 32, 32), 0.4))
 
 
 def test_teacher_loss_is_zero_on_identical_pictures() -> None:
-    losses = system(Mean())(whole_picture(), LABELS, SILENCE, stage(), 32)
+    losses = system(Mean())(whole_picture(), LABELS, QUIET, stage(), 32)
     assert losses.distortion.item() == pytest.approx(0, abs=1e-9)
     assert losses.task.item() == pytest.approx(0, abs=1e-6)
     assert losses.total.item() == pytest.approx(0.5 * losses.rate.item(), rel=1e-4)
@@ -67,24 +90,102 @@ def test_teacher_loss_is_zero_on_identical_pictures() -> None:
 
 def test_total_is_eq_9() -> None:
     noise = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) - 0.5
-    losses = system(Mean())(whole_picture(), LABELS, noise, stage(task="both"), 32)
+    losses = system(Mean())(whole_picture(), LABELS, drawn(noise), stage(task="both"), 32)
     by_hand = 2.0 * losses.distortion + 3.0 * losses.task + 0.5 * losses.rate
     torch.testing.assert_close(losses.total, by_hand)
     assert losses.task > 0
 
 
+def test_every_level_has_a_weight_of_its_own() -> None:
+    levels, of = (1.0, 2.0, 5.0), [2, 0, 1]
+    model = system(Mean(), levels=levels)
+    picture, labels = whole_picture(3), torch.tensor([1, 0, 3])
+    noise = torch.rand(picture.shape, generator=torch.Generator().manual_seed(1)) - 0.5
+    asked = stage(task="both")
+    totals, terms = [], []
+    for i, level in enumerate(of):
+        one = slice(i, i + 1)
+        given = drawn(noise[one], [level])
+        total, l_d, l_t, l_r = model(picture[one], labels[one], given, asked, 32)
+        # Noise of one step is that of a level, on a scale of 100 steps of the finest.
+        expected = (noise[one] * levels[level] / 100).square().mean()
+        torch.testing.assert_close(l_d, expected)
+        step = levels[level]
+        torch.testing.assert_close(total, (2.0 * l_d + 3.0 * l_t + 0.5 * step**2 * l_r) / step)
+        totals.append(total)
+        terms.append(torch.stack([l_d, l_t, l_r]))
+    whole = model(picture, labels, drawn(noise, of), asked, 32)
+    torch.testing.assert_close(whole.total, torch.stack(totals).mean())
+    torch.testing.assert_close(torch.stack(whole[1:]), torch.stack(terms).mean(dim=0))
+
+
+def test_the_rate_is_that_of_the_level() -> None:
+    model = system(Mean(), levels=(1.0, 2.0))
+    with torch.no_grad():
+        model.density.log_scale[:, 1] -= 1
+    given = drawn(LOUD.noise, [0, 1])
+    rate = model(whole_picture(), LABELS, given, stage(alpha=0.0), 32).rate
+    latent = whole_picture() * 100 / torch.tensor([1.0, 2.0])[:, None, None, None] + 0.4
+    bits = model.density.bits(latent, torch.tensor([0, 1])).sum(dim=(1, 2, 3)) / 32**2
+    assert bits[0].item() != pytest.approx(bits[1].item(), rel=0.05)
+    torch.testing.assert_close(rate, bits.mean())
+
+
+def test_steps_learn_in_a_batch_that_holds_every_level() -> None:
+    model = system(Mean(), levels=(1.0, 2.0, 5.0))
+    noise = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) - 0.5
+    for rounding in ("noise", "straight-through"):
+        given = drawn(noise, [0, 1, 2])
+        asked = stage(alpha=0.0, rounding=rounding)
+        total = model(whole_picture(3), torch.zeros(3), given, asked, 32).total
+        assert model.codec.log_step is not None
+        (gradient,) = torch.autograd.grad(total, model.codec.log_step)
+        assert gradient.shape == (2, 3)
+        assert gradient.abs().min() > 1e-6
+
+
+@pytest.mark.parametrize("rounding", ["noise", "straight-through"])
+def test_dropped_channels_reach_neither_the_decoder_nor_the_rate(rounding: str) -> None:
+    model = system(Mean())
+    asked = stage(alpha=0.0, rounding=rounding)
+    given = drawn(LOUD.noise, kept=[1, 3])
+    picture = whole_picture()
+    losses = model(picture, LABELS, given, asked, 32)
+    decoder = model.codec.decoder
+    assert isinstance(decoder, Gain)
+    seen = decoder.seen
+    assert seen[0, 1:].abs().sum() == 0
+    symbols = picture * 100 + (0.4 if rounding == "noise" else 0)
+    torch.testing.assert_close(seen[0, 0], symbols[0, 0])
+    torch.testing.assert_close(seen[1], symbols[1])
+    bits = model.density.bits(picture * 100 + 0.4, given.level)
+    sent = (bits[0, :1].sum() + bits[1].sum()) / (2 * 32**2)
+    torch.testing.assert_close(losses.rate, sent)
+    lost = (seen * 0.01 - picture).square().mean()
+    torch.testing.assert_close(losses.distortion, lost)
+
+
+def test_dropped_channels_teach_nothing() -> None:
+    model = system(Mean())
+    total = model(whole_picture(), LABELS, drawn(LOUD.noise, kept=[1, 1]), stage(), 32).total
+    torch.autograd.backward(total)
+    moved = [
+        p.grad.abs().sum(dim=(0, 1)) > 0 for p in model.density.parameters() if p.grad is not None
+    ]
+    assert [m.tolist() for m in moved] == [[True, False, False]] * 3
+
+
 def test_without_alpha_the_head_is_not_run() -> None:
     head = Mean()
-    losses = system(head)(whole_picture(), LABELS, SILENCE, stage(alpha=0.0), 32)
+    losses = system(head)(whole_picture(), LABELS, QUIET, stage(alpha=0.0), 32)
     assert (head.calls, losses.task.item()) == (0, 0)
 
 
 def test_straight_through_hides_the_noise_from_the_decoder_only() -> None:
-    noise = torch.full((2, 3, 32, 32), 0.4)
     model = system(Mean())
     soft, hard, silent = (
         model(whole_picture(), LABELS, given, stage(rounding=how), 32)
-        for given, how in ((noise, "noise"), (noise, "straight-through"), (SILENCE, "noise"))
+        for given, how in ((LOUD, "noise"), (LOUD, "straight-through"), (QUIET, "noise"))
     )
     assert soft.distortion > 1e-6 > hard.distortion
     assert hard.rate == soft.rate != silent.rate
@@ -93,7 +194,7 @@ def test_straight_through_hides_the_noise_from_the_decoder_only() -> None:
 def test_a_teacher_of_its_own_teaches() -> None:
     head, teacher = Mean(), Mean()
     picture = whole_picture()
-    losses = system(head, teacher)(picture, LABELS, SILENCE, stage(), 32)
+    losses = system(head, teacher)(picture, LABELS, QUIET, stage(), 32)
     assert (head.calls, teacher.calls) == (1, 1)
     assert losses.task > 0
 
@@ -101,7 +202,18 @@ def test_a_teacher_of_its_own_teaches() -> None:
 def test_the_gradient_reaches_a_tuned_head_and_passes_a_frozen_one() -> None:
     head = Mean().requires_grad_(False)
     picture = whole_picture().requires_grad_(True)
-    noise = torch.full((2, 3, 32, 32), 0.4)
-    system(head)(picture, LABELS, noise, stage(task="labels"), 32).total.backward()
+    system(head)(picture, LABELS, LOUD, stage(task="labels"), 32).total.backward()
     assert head.last.weight.grad is None
     assert picture.grad is not None and picture.grad.abs().sum() > 0
+
+
+def test_an_int8_stage_puts_the_encoder_on_its_grid() -> None:
+    torch.manual_seed(0)
+    model = System(BlockCodec(4, (1.0, 3.0)), LogisticMixture(4, 2), Mean())
+    given = Draw(torch.zeros(2, 4, 2, 2), torch.tensor([0, 1]), torch.tensor([4, 4]))
+    exact, rounded = (
+        model(whole_picture(), LABELS, given, stage(alpha=0.0, encoder=kind), 32)
+        for kind in ("float", "int8")
+    )
+    assert exact.rate != rounded.rate
+    assert rounded.rate.item() == pytest.approx(exact.rate.item(), rel=0.01)

@@ -144,13 +144,45 @@ def random_crop(
     return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
 
 
-def noise(seed: int, step: int, shape: tuple[int, ...]) -> Tensor:
-    """Draw the u of eq. 5 for a whole batch: float32, uniform in [−½, ½), the same anywhere.
+class Draw(NamedTuple):
+    """What chance and turn decide for the images of a batch.
 
-    Made for all processes and cut like the batch, so that it does not depend on their number.
+    Attributes
+    ----------
+    noise : float32 (N, C, h, w)
+        The u of eq. 5, uniform in [−½, ½).
+    level : int64 (N,)
+        Rate levels, in turn.
+    kept : int64 (N,)
+        Channels that reach the decoder, 1 … C.
+    """
+
+    noise: Tensor
+    level: Tensor
+    kept: Tensor
+
+
+def draw(
+    seed: int, step: int, shape: tuple[int, int, int, int], levels: int, tail_drop: float
+) -> Draw:
+    """Draw for a whole batch, the same on any number of processes; each then cuts its share.
+
+    Parameters
+    ----------
+    seed, step : int
+    shape : (N, C, h, w)
+        Of the batch's latents.
+    levels : int
+    tail_drop : float
+        Share of images that lose channels, between none and seven eighths of them.
     """
     rng = np.random.default_rng((seed, step, _NOISE))
-    return torch.from_numpy(rng.random(shape, np.float32) - np.float32(0.5))
+    images, channels = shape[:2]
+    noise = rng.random(shape, np.float32) - np.float32(0.5)
+    some = rng.integers(max(1, channels // 8), channels, images, endpoint=True)
+    kept = np.where(rng.random(images) < tail_drop, some, channels)
+    level = (np.arange(images) + step) % levels
+    return Draw(torch.from_numpy(noise), torch.from_numpy(level), torch.from_numpy(kept))
 
 
 def make_loader(

@@ -5,17 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tactic_codec.config import Section
+
+#: the level field of a packet has three bits
+MOST_LEVELS = 8
 
 
 class Model(Section):
     """The codec network."""
 
-    arch: Literal["paper", "strided"] = "strided"
+    arch: Literal["paper", "lapped", "block"] = "lapped"
     channels: int = Field(default=64, ge=1, le=256)
     """Channels of the latent."""
+    step: float = Field(default=0.4, gt=0)
+    """Quantisation step at the start, in units of an orthonormal coefficient of pixels in [0, 1];
+    0.4 gives some 0.35 bits per pixel. Not used by ``paper``."""
+    levels: Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1)] = (1.0,)
+    """Rate levels: their quantisation steps at the start, relative to the first, which is 1."""
+
+    @field_validator("levels")
+    @classmethod
+    def _finest_first(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if levels[0] != 1 or list(levels) != sorted(set(levels)) or len(levels) > MOST_LEVELS:
+            raise ValueError(f"give 1 to {MOST_LEVELS} rising numbers that begin with 1")
+        return levels
 
 
 class HeadConfig(Section):
@@ -50,7 +65,8 @@ class Stage(Section):
     alpha: float = Field(default=0.0, ge=0)
     """Weight of the task loss L_T; 0: the head is not run."""
     beta: float = Field(ge=0)
-    """Weight of the rate L_R in bits per pixel."""
+    """Weight of the rate L_R in bits per pixel, at the finest level; a level with steps k times as
+    wide weighs it k² times, as distortion grows with the square of the step."""
     features: float = Field(default=0.0, ge=0)
     """Weight of the head's inner maps within L_T."""
     task: Literal["labels", "teacher", "both"] = "teacher"
@@ -59,6 +75,9 @@ class Stage(Section):
     head: Literal["frozen", "tuned"] = "frozen"
     rounding: Literal["noise", "straight-through"] = "noise"
     """What stands for rounding on the way to the decoder; the rate always sees noise."""
+    tail_drop: float = Field(default=0.0, ge=0, le=1)
+    """Share of images of which the decoder sees a prefix of the channels only, so that the first
+    ones carry most."""
     encoder: Literal["float", "int8"] = "float"
     """``int8``: weights and activations of the encoder on the int8 grid, so that quantising it
     afterwards costs nothing (quantisation-aware training)."""

@@ -1,7 +1,7 @@
 """The fitted parametric density of the latents: the rate model of training.
 
 Ballé et al., "End-to-end optimized image compression" (2017), for the noisy relaxation; the mixture
-of logistics follows Cheng et al. (2020), one mixture per channel, static.
+of logistics follows Cheng et al. (2020), one mixture per channel and rate level, static.
 """
 
 from __future__ import annotations
@@ -14,27 +14,35 @@ _SMALLEST = 1e-9
 
 
 class LogisticMixture(nn.Module):
-    """p(y | channel): a mixture of logistics integrated over one quantisation step.
+    """p(y | level, channel): a mixture of logistics integrated over one quantisation step.
 
     Parameters
     ----------
     channels : int
+    levels : int
     components : int
-        Logistics per channel.
+        Logistics per level and channel.
+
+    Attributes
+    ----------
+    weight, mean, log_scale : float32 (components, levels, channels)
     """
 
-    def __init__(self, channels: int, components: int = 3) -> None:
+    def __init__(self, channels: int, levels: int = 1, components: int = 3) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(components, channels))
-        self.mean = nn.Parameter(torch.linspace(-1, 1, components)[:, None].repeat(1, channels))
-        self.log_scale = nn.Parameter(torch.zeros(components, channels))
+        shape = (components, levels, channels)
+        self.weight = nn.Parameter(torch.zeros(shape))
+        start = torch.linspace(-1, 1, components)[:, None, None]
+        self.mean = nn.Parameter(start.expand(shape).clone())
+        self.log_scale = nn.Parameter(torch.zeros(shape))
 
-    def likelihood(self, latent: Tensor) -> Tensor:
+    def likelihood(self, latent: Tensor, level: Tensor) -> Tensor:
         """Probability mass of [y − ½, y + ½], eq. 7.
 
         Parameters
         ----------
         latent : float32 (N, C, h, w)
+        level : int64 (N,)
 
         Returns
         -------
@@ -44,12 +52,12 @@ class LogisticMixture(nn.Module):
         for share, mean, log_scale in zip(
             F.softmax(self.weight, dim=0), self.mean, self.log_scale, strict=True
         ):
-            centred = (latent - mean[:, None, None]).abs()
-            rate = torch.exp(-log_scale.clamp(-6.0, 6.0))[:, None, None]
+            centred = (latent - mean[level][:, :, None, None]).abs()
+            rate = torch.exp(-log_scale[level].clamp(-6.0, 6.0))[:, :, None, None]
             mass = torch.sigmoid((0.5 - centred) * rate) - torch.sigmoid((-0.5 - centred) * rate)
-            total = total + share[:, None, None] * mass
+            total = total + share[level][:, :, None, None] * mass
         return total.clamp_min(_SMALLEST)
 
-    def bits(self, latent: Tensor) -> Tensor:
+    def bits(self, latent: Tensor, level: Tensor) -> Tensor:
         """−log₂ p(y) of every symbol, eq. 8 before the mean; float32 (N, C, h, w)."""
-        return -torch.log2(self.likelihood(latent))
+        return -torch.log2(self.likelihood(latent, level))

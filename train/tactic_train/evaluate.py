@@ -28,6 +28,8 @@ class Metrics:
 
     Attributes
     ----------
+    level : int
+        Rate level; 0 is the finest.
     images, unreadable, labelled : int
     psnr_db : float
         Of 8-bit reconstructions, mean of the images' own.
@@ -41,6 +43,7 @@ class Metrics:
         Share of labelled images that the head puts into their class, after and before coding.
     """
 
+    level: int
     images: int
     unreadable: int
     labelled: int
@@ -58,8 +61,8 @@ def evaluate(
     items: Iterable[Item],
     head_px: int | None,
     match: Callable[[str], bool] | None = None,
-) -> Metrics:
-    """Code every image and look at what is left of it.
+) -> tuple[Metrics, ...]:
+    """Code every image at every level and look at what is left of it.
 
     Parameters
     ----------
@@ -77,13 +80,16 @@ def evaluate(
         No image is left, or none can be read.
     """
     chosen = [item for item in items if match is None or match(item.name)]
-    stride = system.codec.stride
-    rows = [
-        _judge(system, pictures, labels, head_px) for pictures, labels in _batches(chosen, stride)
-    ]
-    if not rows:
+    rows: list[list[Tensor]] = [[] for _ in system.codec.levels]
+    for pictures, labels in _batches(chosen, system.codec.stride):
+        before = _answers(system, pictures, head_px)
+        for level, found in enumerate(rows):
+            found.append(_judge(system, pictures, labels, before, level, head_px))
+    if not rows[0]:
         raise DataError(f"none of {len(chosen)} images can be evaluated; add readable ones")
-    return _summary(torch.cat(rows), len(chosen), head_px)
+    return tuple(
+        _summary(torch.cat(found), level, len(chosen), head_px) for level, found in enumerate(rows)
+    )
 
 
 def _batches(items: list[Item], stride: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -118,26 +124,39 @@ def _stack(pictures: list[NDArray[np.uint8]]) -> Tensor:
 
 
 @torch.no_grad()
-def _judge(system: System, pictures: Tensor, labels: Tensor, head_px: int | None) -> Tensor:
-    """One row an image: PSNR, bits, pixels, label, class after, class before (−1: no head)."""
+def _answers(system: System, pictures: Tensor, head_px: int | None) -> Tensor:
+    """Class of every picture, uint8 or float32 in [0, 255]; −1 without a head; (N,)."""
+    if head_px is None:
+        return torch.full((len(pictures),), -1)
     device = next(system.parameters()).device
-    original = pictures.to(device).float() / 255
-    latent = losses.quantise(system.codec.encode(original))
-    rebuilt = (system.codec.decode(latent).clamp(0, 1) * 255).round() / 255
-    error = (rebuilt - original).square().mean(dim=(1, 2, 3)).clamp_min(1e-10)
-    bits = system.density.bits(latent).sum(dim=(1, 2, 3))
+    seen = resize(pictures.to(device).float() / 255, head_px)
+    return system.head.features(seen)[1].argmax(dim=1).cpu()
+
+
+@torch.no_grad()
+def _judge(
+    system: System,
+    pictures: Tensor,
+    labels: Tensor,
+    before: Tensor,
+    level: int,
+    head_px: int | None,
+) -> Tensor:
+    """One row an image: PSNR, bits, pixels, label, class after, class before."""
+    device = next(system.parameters()).device
+    original = pictures.to(device).float()
+    levels = torch.full((len(pictures),), level, device=device)
+    latent = losses.quantise(system.codec.encode(original / 255, levels))
+    rebuilt = (system.codec.decode(latent, levels).clamp(0, 1) * 255).round()
+    error = (rebuilt - original).square().mean(dim=(1, 2, 3)).clamp_min(1e-5) / 255**2
+    bits = system.density.bits(latent, levels).sum(dim=(1, 2, 3))
     pixels = torch.full_like(bits, original.shape[-1] * original.shape[-2])
-    after = before = torch.full_like(bits, -1)
-    if head_px is not None:
-        after, before = (
-            system.head.features(resize(x, head_px))[1].argmax(dim=1).to(bits.dtype)
-            for x in (rebuilt, original)
-        )
-    columns = (-10 * error.log10(), bits, pixels, labels.to(bits), after, before)
-    return torch.stack(columns, dim=1).double().cpu()
+    after = _answers(system, rebuilt, head_px)
+    columns = (-10 * error.log10(), bits, pixels, labels, after, before)
+    return torch.stack([column.double().cpu() for column in columns], dim=1)
 
 
-def _summary(rows: Tensor, asked: int, head_px: int | None) -> Metrics:
+def _summary(rows: Tensor, level: int, asked: int, head_px: int | None) -> Metrics:
     psnr, bits, pixels, label, after, before = rows.unbind(dim=1)
     known = label >= 0
     headed = head_px is not None
@@ -146,6 +165,7 @@ def _summary(rows: Tensor, asked: int, head_px: int | None) -> Metrics:
         return round(float(hits.double().mean()), 4) if counts and len(hits) else None
 
     return Metrics(
+        level=level,
         images=len(rows),
         unreadable=asked - len(rows),
         labelled=int(known.sum()),

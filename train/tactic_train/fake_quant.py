@@ -15,19 +15,20 @@ from tactic_train.networks import Codec
 _SMALLEST = 1e-9
 
 
-def encode_on_grid(codec: Codec, picture: Tensor) -> Tensor:
+def encode_on_grid(codec: Codec, picture: Tensor, level: Tensor) -> Tensor:
     """Analysis transform with the rounding of int8 inside; the latent itself is not rounded.
 
     Parameters
     ----------
     codec : Codec
     picture : float32 (N, 3, H, W) in [0, 1]
+    level : int64 (N,)
 
     Returns
     -------
     float32 (N, C, H / stride, W / stride)
     """
-    x = picture
+    x = picture - codec.zero / 255
     for module in codec.encoder:
         if isinstance(module, nn.Conv2d):
             x = functional_call(module, {"weight": on_weight_grid(module.weight)}, (x,))
@@ -35,7 +36,7 @@ def encode_on_grid(codec: Codec, picture: Tensor) -> Tensor:
             x = on_activation_grid(module(x))
         else:
             x = module(x)
-    return x
+    return x / codec.steps()[level][:, :, None, None]
 
 
 def on_weight_grid(weight: Tensor) -> Tensor:

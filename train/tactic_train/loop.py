@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -12,13 +13,21 @@ from rich.console import Console
 from torch import Tensor
 
 from tactic_train import losses as terms
-from tactic_train.batches import CACHE_BYTES, Crops, Sample, StepSampler, make_loader, noise
+from tactic_train.batches import (
+    CACHE_BYTES,
+    Crops,
+    Draw,
+    Sample,
+    StepSampler,
+    draw,
+    make_loader,
+)
 from tactic_train.checkpoint import load_weights, resume, save
 from tactic_train.config import Stage, TrainConfig
 from tactic_train.density import LogisticMixture
 from tactic_train.errors import HeadError, TrainError
 from tactic_train.heads import make_head, measure_statistics, resize
-from tactic_train.networks import ARCHITECTURES, StridedCodec
+from tactic_train.networks import ARCHITECTURES, LappedCodec
 from tactic_train.photos import Photos, gather
 from tactic_train.report import LOG_EVERY, Report
 from tactic_train.step import Losses, System
@@ -39,8 +48,9 @@ def build(config: TrainConfig) -> System:
         The head cannot be made, or has nothing to teach yet and is asked to.
     """
     torch.manual_seed(config.seed)
-    codec = ARCHITECTURES[config.model.arch](channels=config.model.channels)
-    density = LogisticMixture(config.model.channels)
+    model = config.model
+    codec = ARCHITECTURES[model.arch](channels=model.channels, levels=model.levels)
+    density = LogisticMixture(model.channels, len(model.levels))
     head = make_head(config.head.name, config.head.classes, config.head.weights)
     asked = [stage for stage in config.stage if stage.alpha > 0]
     if head.fresh and asked:
@@ -117,10 +127,16 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def _trained(system: System, config: TrainConfig) -> list[torch.nn.Parameter]:
-    """Codec and density; the head as well where a stage tunes it."""
+def _trained(system: System, config: TrainConfig) -> list[dict[str, Any]]:
+    """Parameter groups: the encoder at its own pace; decoder, density, a head that is tuned."""
     system.head.requires_grad_(config.tunes_head)
-    return [p for p in system.parameters() if p.requires_grad]
+    encoder = list(system.codec.encoder.parameters())
+    known = set(map(id, encoder))
+    others = [p for p in system.parameters() if p.requires_grad and id(p) not in known]
+    return [
+        {"params": encoder, "pace": system.codec.encoder_learning_rate},
+        {"params": others, "pace": 1.0},
+    ]
 
 
 def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
@@ -128,8 +144,8 @@ def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     crops = Crops(photos.train, config.data.crop_px, config.seed)
     chosen = StepSampler(len(crops), _FITTED, slice(None), seed=config.seed, start=0, stop=1)
     pictures = torch.stack([crops[key].picture for keys in chosen for key in keys]).float() / 255
-    if isinstance(system.codec, StridedCodec):
-        warm_start(system.codec, system.density, pictures, config.seed)
+    if isinstance(system.codec, LappedCodec):
+        warm_start(system.codec, system.density, pictures, config.model.step)
     if system.head.fresh and config.tunes_head:
         measure_statistics(system.head, resize(pictures[:32], config.stage[-1].head_px[0]))
 
@@ -191,13 +207,11 @@ class _Run:
             # Another loss has gradients of another size, which Adam's memory would blow up.
             self.optimiser.state.clear()
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(stage, within)
+            group["lr"] = learning_rate(stage, within) * group["pace"]
         picture = self._pictures(sample)
-        device = self.accelerator.device
         head_px = stage.head_px[step % len(stage.head_px)]
-        losses: Losses = self.model(
-            picture, sample.label.to(device), self._noise(step).to(device), stage, head_px
-        )
+        labels = sample.label.to(self.accelerator.device)
+        losses: Losses = self.model(picture, labels, self._draw(step, stage), stage, head_px)
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(losses.total)
         self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -208,10 +222,12 @@ class _Run:
         picture = sample.picture.to(self.accelerator.device, non_blocking=True).float().div_(255)
         return picture.contiguous(memory_format=torch.channels_last)
 
-    def _noise(self, step: int) -> Tensor:
+    def _draw(self, step: int, stage: Stage) -> Draw:
         side = self.config.data.crop_px // self.system.codec.stride
-        shape = (self.config.batch, self.config.model.channels, side, side)
-        return noise(self.config.seed, step, shape)[self.share]
+        model = self.config.model
+        shape = (self.config.batch, model.channels, side, side)
+        drawn = draw(self.config.seed, step, shape, len(model.levels), stage.tail_drop)
+        return Draw(*(part[self.share].to(self.accelerator.device) for part in drawn))
 
     def _after(self, done: int, sample: Sample, losses: Losses) -> None:
         self._name_broken(sample)
@@ -237,8 +253,9 @@ class _Run:
     @torch.no_grad()
     def _show(self, done: int, picture: Tensor) -> None:
         assert self.report
-        latent = terms.quantise(self.system.codec.encode(picture))
-        self.report.pictures(done, picture, self.system.codec.decode(latent))
+        level = torch.zeros(len(picture), dtype=torch.int64, device=picture.device)
+        latent = terms.quantise(self.system.codec.encode(picture, level))
+        self.report.pictures(done, picture, self.system.codec.decode(latent, level))
 
     def _name_broken(self, sample: Sample) -> None:
         for index in set(sample.broken.tolist()) - self.broken - {-1}:

@@ -1,7 +1,7 @@
 """The terms of the TACTIC loss, one small function each.
 
-Every term is a mean over the images of a batch, so that the mean over processes with equal shares
-is the loss of the whole batch.
+Every term is a vector with one value for each image of a batch: images may have rate levels of
+their own, and the mean over processes with equal shares is the loss of the whole batch.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def quantise_straight_through(latent: Tensor) -> Tensor:
 
 
 def distortion(picture: Tensor, reconstruction: Tensor) -> Tensor:
-    """L_D, eq. 3: mean squared error of pixels in [0, 1]."""
-    return F.mse_loss(reconstruction, picture)
+    """L_D, eq. 3: mean squared error of pixels in [0, 1]; float32 (N,)."""
+    return _energy(reconstruction - picture)
 
 
 def rate(bits: Tensor, pixels: int) -> Tensor:
-    """L_R, eq. 8: bits per pixel of the source picture.
+    """L_R, eq. 8: bits per pixel of the source picture; float32 (N,).
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ def rate(bits: Tensor, pixels: int) -> Tensor:
     pixels : int
         Pixels of one source picture.
     """
-    return bits.sum() / (bits.shape[0] * pixels)
+    return bits.sum(dim=(1, 2, 3)) / pixels
 
 
 def task_from_labels(scores: Tensor, labels: Tensor) -> Tensor:
-    """L_T, eq. 4: cross-entropy of the head on the reconstruction, nats.
+    """L_T, eq. 4: cross-entropy of the head on the reconstruction, nats; float32 (N,).
 
     Parameters
     ----------
@@ -55,21 +55,22 @@ def task_from_labels(scores: Tensor, labels: Tensor) -> Tensor:
     labels : int64 (N,)
         −1 where an image has none: it counts as 0.
     """
-    return F.cross_entropy(scores, labels, ignore_index=-1, reduction="sum") / len(labels)
+    return F.cross_entropy(scores, labels, ignore_index=-1, reduction="none")
 
 
 def task_from_teacher(scores: Tensor, teacher: Tensor) -> Tensor:
-    """L_T without labels: KL(head on the picture ‖ head on the reconstruction), nats."""
-    return F.kl_div(
+    """L_T without labels: KL(head on the picture ‖ head on the reconstruction), nats; (N,)."""
+    divergence = F.kl_div(
         F.log_softmax(scores, dim=1),
         F.log_softmax(teacher, dim=1),
         log_target=True,
-        reduction="batchmean",
+        reduction="none",
     )
+    return divergence.sum(dim=1)
 
 
 def task_from_features(features: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Relative squared error of the head's inner maps, mean over maps and images; 0 is equality.
+    """Relative squared error of the head's inner maps, mean over maps; 0 is equality; (N,).
 
     Parameters
     ----------
@@ -79,13 +80,13 @@ def task_from_features(features: list[Tensor], teacher: list[Tensor]) -> Tensor:
         _energy(ours - theirs) / _energy(theirs).clamp_min(_SMALLEST)
         for ours, theirs in zip(features, teacher, strict=True)
     ]
-    return torch.stack(ratios).mean()
+    return torch.stack(ratios).mean(dim=0)
 
 
 def _energy(maps: Tensor) -> Tensor:
     return maps.square().mean(dim=(1, 2, 3))
 
 
-def total(l_d: Tensor, l_t: Tensor, l_r: Tensor, alpha: float, beta: float) -> Tensor:
-    """L = L_D + α·L_T + β·L_R, eq. 9."""
+def total(l_d: Tensor, l_t: Tensor, l_r: Tensor, alpha: float, beta: Tensor) -> Tensor:
+    """L = L_D + α·L_T + β·L_R, eq. 9; β may differ between the images."""
     return l_d + alpha * l_t + beta * l_r

@@ -67,7 +67,8 @@ def write_metrics(config: TrainConfig, system: System, photos: Photos, path: Pat
     """
     last = config.stage[-1]
     metrics = evaluate(system, judges(config, photos), max(last.head_px) if last.alpha else None)
-    checkpoint.replace_file(path, json.dumps(dataclasses.asdict(metrics), indent=2).encode())
+    levels = [dataclasses.asdict(level) for level in metrics]
+    checkpoint.replace_file(path, json.dumps({"levels": levels}, indent=2).encode())
 
 
 def judges(config: TrainConfig, photos: Photos) -> tuple[Item, ...]:

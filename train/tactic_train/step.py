@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tactic_train import losses
+from tactic_train.batches import Draw
 from tactic_train.config import Stage
 from tactic_train.density import LogisticMixture
 from tactic_train.fake_quant import encode_on_grid
@@ -16,7 +17,7 @@ from tactic_train.networks import Codec
 
 
 class Losses(NamedTuple):
-    """The total of eq. 9 and its unweighted terms, each a scalar tensor.
+    """The total of eq. 9 and its unweighted terms, each a mean over the images.
 
     A tuple, because that is what distributed training looks into for the graph.
     """
@@ -50,36 +51,40 @@ class System(nn.Module):
         self.teacher = teacher
 
     def forward(
-        self, picture: Tensor, labels: Tensor, noise: Tensor, stage: Stage, head_px: int
+        self, picture: Tensor, labels: Tensor, draw: Draw, stage: Stage, head_px: int
     ) -> Losses:
-        """Compute the loss of one batch.
+        """Compute the loss of one batch, the mean over its images.
 
         Parameters
         ----------
         picture : float32 (N, 3, H, W) in [0, 1]
         labels : int64 (N,), −1 where an image has none
-        noise : float32 (N, C, H / stride, W / stride) in [−½, ½)
+        draw : Draw
         stage : Stage
         head_px : int
             Side at which the head sees picture and reconstruction.
         """
-        int8 = stage.encoder == "int8"
-        latent = encode_on_grid(self.codec, picture) if int8 else self.codec.encode(picture)
-        noisy = losses.add_noise(latent, noise)
+        encode = encode_on_grid if stage.encoder == "int8" else type(self.codec).encode
+        latent = encode(self.codec, picture, draw.level)
+        noisy = losses.add_noise(latent, draw.noise)
         hard = stage.rounding == "straight-through"
-        reconstruction = self.codec.decode(
-            losses.quantise_straight_through(latent) if hard else noisy
-        )
+        symbols = losses.quantise_straight_through(latent) if hard else noisy
+        sent = (torch.arange(latent.shape[1], device=latent.device) < draw.kept[:, None]).float()
+        sent = sent[:, :, None, None]
+        reconstruction = self.codec.decode(symbols * sent, draw.level)
+        bits = self.density.bits(noisy, draw.level) * sent
         l_d = losses.distortion(picture, reconstruction)
-        l_r = losses.rate(self.density.bits(noisy), picture.shape[-1] * picture.shape[-2])
+        l_r = losses.rate(bits, picture.shape[-1] * picture.shape[-2])
         l_t = self._task(picture, reconstruction, labels, stage, head_px)
-        whole = losses.total(stage.distortion * l_d, l_t, l_r, stage.alpha, stage.beta)
-        return Losses(whole, l_d, l_t, l_r)
+        step = self.codec.levels[draw.level]
+        whole = losses.total(stage.distortion * l_d, l_t, l_r, stage.alpha, stage.beta * step**2)
+        # Coarse levels have larger gradients, about as their steps: no level shall lead.
+        return Losses((whole / step).mean(), l_d.mean(), l_t.mean(), l_r.mean())
 
     def _task(
         self, picture: Tensor, reconstruction: Tensor, labels: Tensor, stage: Stage, head_px: int
     ) -> Tensor:
-        l_t = picture.new_zeros(())
+        l_t = picture.new_zeros(len(picture))
         if stage.alpha == 0:
             return l_t
         maps, scores = self.head.features(resize(reconstruction.clamp(0, 1), head_px))

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from tactic_train.networks.base import Codec
 from tactic_train.networks.cost import macs_per_pixel
+from tactic_train.networks.lapped import BlockCodec, LappedCodec
 from tactic_train.networks.paper import PaperCodec
-from tactic_train.networks.strided import StridedCodec
 
-ARCHITECTURES: dict[str, type[Codec]] = {"paper": PaperCodec, "strided": StridedCodec}
+ARCHITECTURES: dict[str, type[Codec]] = {
+    network.arch: network for network in (PaperCodec, LappedCodec, BlockCodec)
+}
 
-__all__ = ["ARCHITECTURES", "Codec", "PaperCodec", "StridedCodec", "macs_per_pixel"]
+__all__ = [
+    "ARCHITECTURES",
+    "BlockCodec",
+    "Codec",
+    "LappedCodec",
+    "PaperCodec",
+    "macs_per_pixel",
+]

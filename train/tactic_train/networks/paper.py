@@ -19,6 +19,7 @@ class PaperCodec(Codec):
     ----------
     channels : int
         Channels of the latent.
+    levels : tuple of float
     width : int
         Channels between the two convolutions and inside the decoder.
     """
@@ -26,8 +27,10 @@ class PaperCodec(Codec):
     arch: ClassVar[str] = "paper"
     stride: ClassVar[int] = 4
 
-    def __init__(self, channels: int = 16, width: int = 32) -> None:
-        super().__init__(channels)
+    def __init__(
+        self, channels: int = 16, levels: tuple[float, ...] = (1.0,), width: int = 32
+    ) -> None:
+        super().__init__(channels, levels)
         self.encoder = nn.Sequential(
             nn.Conv2d(3, width, 3, padding=1),
             nn.ReLU(),
@@ -38,7 +41,7 @@ class PaperCodec(Codec):
         )
         last = nn.ConvTranspose2d(width, 3, 2, stride=2)
         self.decoder = nn.Sequential(
-            nn.ConvTranspose2d(channels, width, 3, padding=1),
+            nn.ConvTranspose2d(channels + self.planes, width, 3, padding=1),
             nn.ReLU(),
             nn.ConvTranspose2d(width, width, 2, stride=2),
             nn.ReLU(),
