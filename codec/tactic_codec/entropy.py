@@ -1,7 +1,7 @@
 """Entropy models: tables, and the contexts that choose among them, one model a rate level.
 
 The file that a bundle carries them in is read only if every rule holds. Normative text:
-``docs/wire-format.md``, "Tables" and "Contexts".
+``docs/wire-format.md``, "Entropy file".
 """
 
 from __future__ import annotations
