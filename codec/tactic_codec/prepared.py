@@ -17,6 +17,7 @@ from tactic_codec.entropy import EntropyModel
 from tactic_codec.tables import LOWEST, SCALE, SYMBOLS, Table, TableSet
 
 RECIPROCAL_BITS = 46
+ENTRIES = SYMBOLS + 1
 LIMIT_SHIFT = 18
 NONE = -1
 LIKELY = 3 * SCALE // 4
@@ -127,7 +128,7 @@ def prepare(model: EntropyModel) -> Prepared:
 def _lookup(tables: TableSet) -> Lookup:
     count = len(tables)
     lookup = Lookup(
-        encode=np.zeros((count, SYMBOLS + 1), ENCODE),
+        encode=np.zeros((count, ENTRIES), ENCODE),
         slots=np.zeros((count, SCALE), np.uint8),
         ranges=np.zeros((count, SYMBOLS), RANGE),
         hints=np.full(count, np.array((NONE, NONE, 0, 0), HINT)),
@@ -140,7 +141,7 @@ def _lookup(tables: TableSet) -> Lookup:
 
 def _fill(lookup: Lookup, number: int, table: Table) -> None:
     """Write the arrays of one table that is not constant."""
-    freqs = np.zeros(SYMBOLS + 1, np.uint64)
+    freqs = np.zeros(ENTRIES, np.uint64)
     freqs[table.lo - LOWEST : table.hi - LOWEST + 1] = table.freqs
     freqs[SYMBOLS] = table.escape
     starts = np.cumsum(freqs) - freqs
@@ -151,7 +152,7 @@ def _fill(lookup: Lookup, number: int, table: Table) -> None:
     entry["start"] = starts
     entry["complement"] = SCALE - freqs
     # An escape exists only where some symbol has no slots of its own: it takes that index.
-    indices = np.arange(SYMBOLS + 1)
+    indices = np.arange(ENTRIES)
     escape = int(np.argmin(freqs[:SYMBOLS])) if table.escape else NONE
     indices[SYMBOLS] = max(escape, 0)
     lookup.slots[number] = np.repeat(indices, freqs.astype(np.int64))

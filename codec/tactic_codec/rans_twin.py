@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic_codec.contexts import Context, choose, select, weighted_sum
-from tactic_codec.prepared import CONSTANT, LIMIT_SHIFT, STATIC, Lookup, Prepared
+from tactic_codec.prepared import CONSTANT, ENTRIES, LIMIT_SHIFT, STATIC, Lookup, Prepared
 from tactic_codec.tables import HIGHEST, LOWEST, RAW_FREQ, SCALE, SCALE_BITS, SYMBOLS
 
 LOWER = 1 << 16
@@ -50,18 +50,18 @@ class Twin:
 
     def encode(self, symbols: NDArray[np.int8], prepared: Prepared) -> bytes:
         """Encode the first ``len(symbols)`` channels of (C, h, w)."""
-        words: list[int] = []
-        state = LOWER
         settled = prepared.model.settled(symbols)[np.newaxis]
-        for channel in reversed(range(len(symbols))):
-            if prepared.contexts["mode"][channel] != CONSTANT:
+        rows, modes = [np.zeros(0, np.int64)], prepared.contexts["mode"].tolist()
+        for channel in range(len(symbols)):
+            if modes[channel] != CONSTANT:
                 base, table = select(settled, channel, prepared.model.contexts[channel])
-                steps = _steps(prepared.lookup, symbols[channel], base[0], table[0])
-                state = _put(state, *steps, words)
+                rows.append(_steps(prepared.lookup, symbols[channel], base[0], table[0]))
+        words: list[int] = []
+        state = _put(prepared.lookup, np.concatenate(rows)[::-1].tolist(), words)
         return state.to_bytes(STATE_BYTES, "little") + np.array(words[::-1], "<u2").tobytes()
 
     def decode(self, data: bytes, prepared: Prepared, symbols: NDArray[np.int8]) -> Outcome:
-        """Decode into ``symbols`` (C, h, w); what is not decoded is left as it is.
+        """Decode into ``symbols`` (C, h, w), contiguous; what is not decoded is left as it is.
 
         Constant channels must hold their constants.
         """
@@ -72,7 +72,7 @@ class Twin:
             if prepared.contexts["mode"][channel] != CONSTANT:
                 row: list[int] = []
                 reader.read(_choices(prepared, channel, symbols, row), row)
-                plane.flat[: len(row)] = row
+                plane.reshape(-1)[: len(row)] = np.array(row, np.int8)
                 done += len(row)
             else:
                 done += plane.size
@@ -83,26 +83,35 @@ class Twin:
 
 def _steps(
     lookup: Lookup, symbols: NDArray[np.int8], base: NDArray[np.int32], table: NDArray[np.int32]
-) -> tuple[list[int], list[int]]:
-    """What the coder takes in, first symbol first: frequencies << 18, and first slots."""
-    symbol, chosen = symbols.ravel().astype(np.int64), table.ravel()
-    residual = (symbol - base.ravel()).astype(np.int8).astype(np.int64)
-    entries = lookup.encode[chosen, residual - LOWEST]
-    escaped = np.flatnonzero(entries["limit"] == 0)
-    entries[escaped] = lookup.encode[chosen[escaped], SYMBOLS]
-    raw = (symbol[escaped] - LOWEST) * RAW_FREQ
-    limits = np.insert(entries["limit"], escaped + 1, RAW_FREQ << LIMIT_SHIFT)
-    return limits.tolist(), np.insert(entries["start"], escaped + 1, raw).tolist()
+) -> NDArray[np.int64]:
+    """What the coder takes in for a channel, first symbol first.
+
+    A step is a table's number * 257 + the index of a residual or of the escape. Raw symbols
+    are steps of one more table.
+    """
+    symbol, first = symbols.ravel().astype(np.int64), table.ravel().astype(np.int64) * ENTRIES
+    residual = (symbol - base.ravel()).astype(np.int8)
+    steps = first + residual - LOWEST
+    escaped = np.flatnonzero(lookup.encode["limit"].reshape(-1)[steps] == 0)
+    if not len(escaped):
+        return steps
+    steps[escaped] = first[escaped] + SYMBOLS
+    raw = lookup.encode.size + symbol[escaped] - LOWEST
+    return np.insert(steps, escaped + 1, raw)
 
 
-def _put(state: int, limits: list[int], starts: list[int], words: list[int]) -> int:
-    """Take in one channel, last symbol first; returns the new state."""
-    for limit, start in zip(reversed(limits), reversed(starts), strict=True):
+def _put(lookup: Lookup, steps: list[int], words: list[int]) -> int:
+    """Take in steps, last one of the stream first; returns the final state."""
+    limits = lookup.encode["limit"].ravel().tolist() + [RAW_FREQ << LIMIT_SHIFT] * SYMBOLS
+    starts = [*lookup.encode["start"].ravel().tolist(), *range(0, SCALE, RAW_FREQ)]
+    state = LOWER
+    for step in steps:
+        limit = limits[step]
         if state >= limit:
             words.append(state & 0xFFFF)
             state >>= 16
         quotient, rest = divmod(state, limit >> LIMIT_SHIFT)
-        state = (quotient << SCALE_BITS) + rest + start
+        state = (quotient << SCALE_BITS) + rest + starts[step]
     return state
 
 
@@ -167,11 +176,11 @@ class _Reader:
 
     def read(self, choices: Iterable[tuple[int, int]], row: list[int]) -> None:
         """Append a symbol to ``row`` for each base and table, until ``fault`` gets set."""
-        state, position, words, tables = self.state, self.position, self._words, self._tables
+        state, position, words = self.state, self.position, self._words
+        current = -1
         for base, number in choices:
-            if number not in tables:
-                tables[number] = self._table(number)
-            slots, freqs, starts, escape = tables[number]
+            if number != current:
+                current, (slots, freqs, starts, escape) = number, self._table(number)
             if state < LOWER:
                 if position == len(words):
                     self.fault = CUT
@@ -199,7 +208,9 @@ class _Reader:
         self.state, self.position = state, position
 
     def _table(self, number: int) -> tuple[bytes, list[int], list[int], int]:
-        ranges = self._lookup.ranges[number]
-        slots = self._lookup.slots[number].tobytes()
-        escape = int(self._lookup.hints["escape"][number])
-        return slots, ranges["freq"].tolist(), ranges["start"].tolist(), escape
+        if number not in self._tables:
+            ranges = self._lookup.ranges[number]
+            slots = self._lookup.slots[number].tobytes()
+            escape = int(self._lookup.hints["escape"][number])
+            self._tables[number] = slots, ranges["freq"].tolist(), ranges["start"].tolist(), escape
+        return self._tables[number]
