@@ -131,11 +131,6 @@ class Table:
         escaped = SCALE_BITS - np.log2(max(self.escape, 1)) + RAW_BITS
         return np.where(freqs > 0, direct, escaped)
 
-    def ideal_bits(self, symbols: NDArray[np.int8]) -> float:
-        """Bits that an ideal coder with this table spends on ``symbols`` (any shape)."""
-        counts = np.bincount(symbols.ravel().astype(np.int64) - LOWEST, minlength=SYMBOLS)
-        return float(counts @ self.bits())
-
 
 @dataclass(frozen=True, slots=True)
 class TableSet:
