@@ -24,7 +24,8 @@ import pytest
 
 from tactic.demo.broker import Broker
 from tactic_codec.bundle import file_entry, write_manifest
-from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
+from tactic_codec.entropy import EntropyModel, write_models
+from tactic_codec.manifest import Codec, Geometry, Head, Level, Manifest, Probe
 from tactic_codec.tables import Table, TableSet
 
 DATA = "TACTIC_DATA"
@@ -101,13 +102,14 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_networks(root)
     (root / "device/encoder.tflite").touch()
     table = Table.from_counts(np.ones(256), lo=-128)
-    (root / "device/tables.bin").write_bytes(TableSet((table,) * 3).to_bytes())
+    model = EntropyModel.static(TableSet((table,) * 3))
+    (root / "device/entropy.bin").write_bytes(write_models((model,)))
     (root / "gateway/labels.txt").write_text("\n".join(LABELS) + "\n")
     (root / "model-card.md").write_text("# tiny\n")
     frames = np.random.default_rng(1).integers(0, 256, (1, SIDE_PX, SIDE_PX, 3), np.uint8)
     latents = (frames[:, ::STRIDE, ::STRIDE] ^ np.uint8(0x80)).view(np.int8).transpose(0, 3, 1, 2)
     np.save(root / "probe/frames.npy", frames)
-    np.save(root / "probe/latents.npy", np.ascontiguousarray(latents))
+    np.save(root / "probe/latents.npy", np.ascontiguousarray(latents)[None])
     write_manifest(root, _manifest(root))
     return root
 
@@ -120,7 +122,7 @@ encoder (int8[n, h, w, 3] frame) => (int8[n, 3, y, x] latent)
   latent = Transpose <perm = [0, 3, 1, 2]> (thinned) }"""
 
 DECODER = """<ir_version: 9, opset_import: ["" : 17]>
-decoder (int8[n, 3, h, w] latent) => (uint8[n, y, x, 3] picture)
+decoder (int8[n, 3, h, w] latent, int64[n] level) => (uint8[n, y, x, 3] picture)
 <float[4] scales = {1.0, 1.0, 4.0, 4.0}, float[1] middle = {128.0}>
 { real = Cast <to = 1> (latent)
   large = Resize <mode = "nearest"> (real, , scales)
@@ -153,9 +155,13 @@ def _manifest(root: Path) -> Manifest:
         channels=sum(LAYERS),
         layers=LAYERS,
         geometries=(Geometry(height=SIDE_PX, width=SIDE_PX),),
-        encoder_onnx=file_entry(root, "device/encoder.onnx"),
-        encoder_tflite=file_entry(root, "device/encoder.tflite"),
-        tables=file_entry(root, "device/tables.bin"),
+        levels=(
+            Level(
+                encoder_onnx=file_entry(root, "device/encoder.onnx"),
+                encoder_tflite=file_entry(root, "device/encoder.tflite"),
+            ),
+        ),
+        entropy=file_entry(root, "device/entropy.bin"),
         decoder=file_entry(root, "gateway/decoder.onnx"),
     )
     head = Head(

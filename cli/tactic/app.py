@@ -106,6 +106,7 @@ def export(
         typer.Option(help="Frame size WIDTHxHEIGHT, up to eight times; the first is the default."),
     ] = None,
     layers: Annotated[int, typer.Option(min=1, max=4, help="Layers of the stream.")] = 4,
+    level: Annotated[int, typer.Option(min=0, help="Rate level that nodes shall use.")] = 0,
     report: Annotated[
         str | None, typer.Option(help="imagefolder:PATH of pictures for the parity report.")
     ] = None,
@@ -118,9 +119,8 @@ def export(
     from tactic.export_command import run_export
 
     try:
-        run_export(
-            run, out, geometry or [], layers, (report, match) if report else None, license_file
-        )
+        pictures = (report, match) if report else None
+        run_export(run, out, geometry or [], layers, level, pictures, license_file)
     except ImportError as fault:
         raise _room("train", fault) from fault
 
@@ -136,6 +136,7 @@ def bundle_show(path: Annotated[Path, typer.Argument(help="A bundle's folder.")]
     print(f"{bundle.manifest.name}  id {codec.id[:16]}  wire id {codec.wire_id:04x}")
     print(f"made {bundle.manifest.created}, architecture {codec.arch}, stride {codec.stride}")
     print(f"{codec.channels} channels in layers of {', '.join(map(str, codec.layers))}")
+    print(f"rate levels 0 to {len(codec.levels) - 1}, recommended {bundle.manifest.default_level}")
     print(f"frame sizes {sizes}")
     print(f"heads {', '.join(f'{h.name} ({h.task})' for h in bundle.manifest.heads)}")
     print(f"{len(bundle.manifest.files)} files, every SHA-256 as declared")

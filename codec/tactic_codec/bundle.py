@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from tactic_codec.entropy import EntropyModel, read_models
 from tactic_codec.errors import BundleError, PacketError, TableError
 from tactic_codec.manifest import Codec, FileEntry, Manifest
 from tactic_codec.packet import Kind, Packet
-from tactic_codec.tables import TableSet
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
@@ -34,17 +34,17 @@ class Bundle:
     path : Path
         Its directory.
     manifest : Manifest
-    tables : TableSet
-        One table a channel.
+    models : tuple of EntropyModel
+        Of each rate level.
     """
 
     path: Path
     manifest: Manifest
-    tables: TableSet
+    models: tuple[EntropyModel, ...]
 
     @classmethod
     def open(cls, path: Path | str) -> Bundle:
-        """Read the manifest, check the SHA-256 of every file, load the tables.
+        """Read the manifest, check the SHA-256 of every file, load the entropy models.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Bundle:
         manifest = _read_manifest(root)
         for entry in manifest.files:
             _verify(root, entry)
-        return cls(root, manifest, _read_tables(root, manifest.codec))
+        return cls(root, manifest, _read_models(root, manifest.codec))
 
     @property
     def codec(self) -> Codec:
@@ -80,8 +80,8 @@ class Bundle:
             raise ValueError(f"no geometry in a packet of kind {packet.kind.name}")
         if packet.bundle != codec.wire_id:
             raise PacketError("bundle", f"bundle {packet.bundle:04x}, here {codec.wire_id:04x}")
-        if packet.level != 0:
-            raise PacketError("level", f"level {packet.level}, the bundle declares only 0")
+        if packet.level >= len(codec.levels):
+            raise PacketError("level", f"{packet.level} of {len(codec.levels)}")
         if packet.geometry >= len(codec.geometries):
             raise PacketError("geometry", f"{packet.geometry} of {len(codec.geometries)}")
         if packet.layers > len(codec.layers):
@@ -90,7 +90,7 @@ class Bundle:
         return geometry.height // codec.stride, geometry.width // codec.stride
 
     def probe(self) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-        """Frames uint8 (N, H, W, 3) and the latents int8 (N, C, h, w) they must give.
+        """Frames uint8 (N, H, W, 3) and the latents int8 (L, N, C, h, w) they must give.
 
         Raises
         ------
@@ -102,7 +102,8 @@ class Bundle:
         latents = _load_array(self.file(entries.latents))
         codec = self.codec
         height, width = frames.shape[1:3] if frames.ndim == 4 else (0, 0)
-        expected = (len(frames), codec.channels, height // codec.stride, width // codec.stride)
+        shape = (codec.channels, height // codec.stride, width // codec.stride)
+        expected = (len(codec.levels), len(frames), *shape)
         if (
             frames.dtype != np.uint8
             or frames.shape[3:] != (3,)
@@ -162,15 +163,19 @@ def _verify(root: Path, entry: FileEntry) -> None:
         raise BundleError(f"{path}: not the file that {MANIFEST} declares; {_RENEW}")
 
 
-def _read_tables(root: Path, codec: Codec) -> TableSet:
-    path = root / codec.tables.path
+def _read_models(root: Path, codec: Codec) -> tuple[EntropyModel, ...]:
+    path = root / codec.entropy.path
     try:
-        tables = TableSet.from_bytes(path.read_bytes())
+        models = read_models(path.read_bytes())
     except (OSError, TableError) as fault:
         raise BundleError(f"{path}: {fault}; {_RENEW}") from fault
-    if len(tables) != codec.channels:
-        raise BundleError(f"{path}: {len(tables)} tables for {codec.channels} channels; {_RENEW}")
-    return tables
+    found = (len(models), len(models[0].contexts))
+    if found != (len(codec.levels), codec.channels):
+        raise BundleError(
+            f"{path}: models of {found[0]} levels and {found[1]} channels, declared are "
+            f"{len(codec.levels)} and {codec.channels}; {_RENEW}"
+        )
+    return models
 
 
 def _load_array(path: Path) -> NDArray[np.generic]:

@@ -37,10 +37,18 @@ class Geometry(_Strict):
     width: int = Field(gt=0, le=8192)
 
 
+class Level(_Strict):
+    """A rate level: the encoder as it quantises for it, once for each runtime."""
+
+    encoder_onnx: FileEntry
+    encoder_tflite: FileEntry
+
+
 class Codec(_Strict):
     """The part that both ends must share; its digest is the bundle id that packets carry.
 
-    ``layers`` are channel counts from the base layer up; their sum is ``channels``.
+    ``layers`` are channel counts from the base layer up; their sum is ``channels``. ``levels``
+    begin with the finest; ``entropy`` holds the entropy models of all of them.
     """
 
     arch: str
@@ -48,9 +56,8 @@ class Codec(_Strict):
     channels: int = Field(gt=0, le=1024)
     layers: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4)]
     geometries: Annotated[tuple[Geometry, ...], Field(min_length=1, max_length=8)]
-    encoder_onnx: FileEntry
-    encoder_tflite: FileEntry
-    tables: FileEntry
+    levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=8)]
+    entropy: FileEntry
     decoder: FileEntry
 
     @model_validator(mode="after")
@@ -83,7 +90,7 @@ class Head(_Strict):
 
 
 class Probe(_Strict):
-    """Frames with the latents the integer reference gives for them."""
+    """Frames with the latents the integer reference gives for them, one array a level."""
 
     frames: FileEntry
     latents: FileEntry
@@ -95,6 +102,7 @@ class Manifest(_Strict):
     format: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
     created: str
+    default_level: int = Field(default=0, ge=0)
     codec: Codec
     heads: tuple[Head, ...]
     probe: Probe
@@ -106,6 +114,8 @@ class Manifest(_Strict):
         paths = [entry.path for entry in self.files]
         if len(set(names)) < len(names) or len(set(paths)) < len(paths):
             raise ValueError("a head name or a file path occurs twice")
+        if self.default_level >= len(self.codec.levels):
+            raise ValueError(f"default_level {self.default_level} is not among the levels")
         return self
 
     @property
@@ -113,7 +123,9 @@ class Manifest(_Strict):
         """Every file of the bundle except the manifest itself."""
         codec = self.codec
         return (
-            *(codec.encoder_onnx, codec.encoder_tflite, codec.tables, codec.decoder),
+            *(level.encoder_onnx for level in codec.levels),
+            *(level.encoder_tflite for level in codec.levels),
+            *(codec.entropy, codec.decoder),
             *(entry for head in self.heads for entry in (head.model, head.labels)),
             *(self.probe.frames, self.probe.latents, *self.documents),
         )

@@ -46,7 +46,7 @@ class Packet:
         0 (lowest) … 3 (alarm).
     level, geometry : int
         0 … 7, indices into the bundle's levels and geometries. In a PART ``geometry`` carries
-        the part index 1 … 7. ``level`` is 0: bundles of format 1 declare no other.
+        the part index 1 … 7.
     layers : int
         1 … 4, layers coded in the stream that the payload is a piece of; the same in every
         packet of a frame. How many of them arrived, the decoder says.

@@ -80,10 +80,11 @@ def run(
     """
     bundle = Bundle.open(config.bundle.path)
     geometry = find_geometry(bundle, config.encoder.geometry)
+    level = find_level(bundle, config.encoder.level)
     # A missing camera is found before the slower search for a runtime.
     with closing(open_source(config.source, clock_ns, stop.wait)) as source:
-        choice = encoders.choose(bundle, config.encoder.runtime, config.encoder.threads)
-        coder = Coder(bundle, choice.encoder, geometry)
+        choice = encoders.choose(bundle, level, config.encoder.runtime, config.encoder.threads)
+        coder = Coder(bundle, choice.encoder, geometry, level)
         _run(config, coder, choice, source, stop, log, make_uplink)
 
 
@@ -142,11 +143,12 @@ def _log_start(
 
 @dataclass(frozen=True, slots=True)
 class Coder:
-    """Pictures to packets, for one geometry of a bundle."""
+    """Pictures to packets, for one geometry and one rate level of a bundle."""
 
     bundle: Bundle
     encoder: Encoder
     geometry: int
+    level: int
 
     def __post_init__(self) -> None:
         """Encode a black frame, so that what does not fit fails now and not in the field."""
@@ -170,9 +172,10 @@ class Coder:
             kind=Kind.FRAME,
             boot=0,
             pkt=0,
-            payload=stream.encode(latent, self.bundle.tables, codec.layers, layers),
+            payload=stream.encode(latent, self.bundle.models[self.level], codec.layers, layers),
             bundle=codec.wire_id,
             captured=shot.captured_ns // TIME_UNIT_NS & _UINT32,
+            level=self.level,
             geometry=self.geometry,
             layers=layers,
         )
@@ -237,3 +240,21 @@ def find_geometry(bundle: Bundle, wanted: str | None) -> int:
             f"encoder.geometry {wanted} is not in {bundle.path}; choose from {', '.join(names)}"
         )
     return names.index(wanted)
+
+
+def find_level(bundle: Bundle, wanted: int | None) -> int:
+    """Check a rate level; the one that the bundle recommends by default.
+
+    Raises
+    ------
+    ConfigError
+        The bundle does not declare it.
+    """
+    levels = len(bundle.codec.levels)
+    if wanted is None:
+        return bundle.manifest.default_level
+    if wanted >= levels:
+        raise ConfigError(
+            f"encoder.level {wanted} is not in {bundle.path}; choose from 0 to {levels - 1}"
+        )
+    return wanted

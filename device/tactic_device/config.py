@@ -55,10 +55,15 @@ class Source(Section):
 
 
 class Encoder(Section):
-    """How the encoder runs. ``geometry`` is WIDTHxHEIGHT, one that the bundle declares."""
+    """How the encoder runs.
+
+    ``geometry`` is WIDTHxHEIGHT, one that the bundle declares. ``level`` is a rate level, 0 the
+    finest; none: the one that the bundle recommends.
+    """
 
     runtime: Literal["auto", "litert", "tflite", "onnxruntime"] = "auto"
     geometry: Annotated[str, Field(pattern=r"^[0-9]+x[0-9]+$")] | None = None
+    level: int | None = Field(default=None, ge=0, le=7)
     threads: int = Field(default=1, ge=1, le=64)
 
 

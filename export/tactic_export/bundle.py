@@ -14,7 +14,8 @@ import numpy as np
 
 from tactic_codec import manifest as declared
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
-from tactic_codec.manifest import FileEntry, Geometry, Head, Manifest, Probe
+from tactic_codec.entropy import write_models
+from tactic_codec.manifest import FileEntry, Geometry, Head, Level, Manifest, Probe
 from tactic_export import onnx_encoder, onnx_gateway, tflite_encoder
 from tactic_export.errors import ExportError
 from tactic_export.freeze import Frozen
@@ -39,6 +40,8 @@ class Plan:
         1 … 8 sizes in pixels, multiples of the stride; the first is the default.
     layers : int
         1 … 4 layers of about equally many channels.
+    level : int
+        The rate level that the bundle recommends.
     license_file : Path, optional
         The licence of the weights.
     """
@@ -47,6 +50,7 @@ class Plan:
     head_name: str
     geometries: tuple[tuple[int, int], ...]
     layers: int = 4
+    level: int = 0
     license_file: Path | None = None
 
 
@@ -74,6 +78,8 @@ def check(plan: Plan, codec: Codec) -> None:
             )
     if plan.layers > codec.channels:
         raise ExportError(f"--layers {plan.layers}: the codec has {codec.channels} channels")
+    if plan.level >= len(codec.levels):
+        raise ExportError(f"--level {plan.level}: the codec has {len(codec.levels)} rate levels")
     if plan.license_file and not plan.license_file.is_file():
         raise ExportError(f"{plan.license_file}: no such file; correct --license")
 
@@ -83,15 +89,17 @@ def write_files(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
     for folder in ("device", "gateway", "probe"):
         (root / folder).mkdir()
     height, width = plan.geometries[0]
-    onnx_encoder.write_encoder(frozen.encoder, root / "device/encoder.onnx")
-    tflite_encoder.write_encoder(frozen.encoder, root / "device/encoder.tflite", height, width)
-    (root / "device/tables.bin").write_bytes(frozen.tables.to_bytes())
+    for level, encoder in enumerate(frozen.encoders):
+        stem = root / f"device/encoder-{level}"
+        onnx_encoder.write_encoder(encoder, stem.with_suffix(".onnx"))
+        tflite_encoder.write_encoder(encoder, stem.with_suffix(".tflite"), height, width)
+    (root / "device/entropy.bin").write_bytes(write_models(frozen.models))
     onnx_gateway.write_decoder(system.codec, root / "gateway/decoder.onnx")
     onnx_gateway.write_head(system.head, root / "gateway/head.onnx")
     (root / "gateway/labels.txt").write_text("\n".join(system.head.labels) + "\n")
     frames = probe_frames()
     np.save(root / "probe/frames.npy", frames)
-    np.save(root / "probe/latents.npy", frozen.encoder(frames))
+    np.save(root / "probe/latents.npy", np.stack([each(frames) for each in frozen.encoders]))
 
 
 def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
@@ -102,9 +110,14 @@ def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
         channels=system.codec.channels,
         layers=frozen.layers,
         geometries=tuple(Geometry(height=h, width=w) for h, w in plan.geometries),
-        encoder_onnx=file_entry(root, "device/encoder.onnx"),
-        encoder_tflite=file_entry(root, "device/encoder.tflite"),
-        tables=file_entry(root, "device/tables.bin"),
+        levels=tuple(
+            Level(
+                encoder_onnx=file_entry(root, f"device/encoder-{level}.onnx"),
+                encoder_tflite=file_entry(root, f"device/encoder-{level}.tflite"),
+            )
+            for level in range(len(frozen.encoders))
+        ),
+        entropy=file_entry(root, "device/entropy.bin"),
         decoder=file_entry(root, "gateway/decoder.onnx"),
     )
     head = Head(
@@ -117,6 +130,7 @@ def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
         format=1,
         name=plan.name,
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        default_level=plan.level,
         codec=codec,
         heads=(head,),
         probe=Probe(

@@ -20,7 +20,8 @@ def model_card(plan: Plan, config: TrainConfig, frozen: Frozen, parity: Parity |
     return f"""# {plan.name}
 
 Architecture `{config.model.arch}`, {config.model.channels} latent channels in
-{len(frozen.layers)} layers, head `{plan.head_name}`. Frame sizes: {sizes}.
+{len(frozen.layers)} layers, {len(frozen.encoders)} rate levels (recommended: {plan.level}), head
+`{plan.head_name}`. Frame sizes: {sizes}.
 
 ## Training
 
@@ -48,4 +49,21 @@ def _measured(parity: Parity | None) -> str:
     if parity is None:
         return "No pictures were given to the export, so nothing was measured.\n"
     lines = "\n".join(f"| {name} | {value} |" for name, value in parity.rows())
-    return f"| | |\n|---|---|\n{lines}\n"
+    return f"| | |\n|---|---|\n{lines}\n\n{_curve(parity)}"
+
+
+def _curve(parity: Parity) -> str:
+    """One row a rate level."""
+    rows = "".join(
+        f"| {at.level} | {at.bytes_int8:.0f} | {at.psnr_db_int8:.1f} | {at.agreement_int8:.1%} "
+        f"| {_share(at.accuracy_int8)} | {at.same_answer:.1%} |\n"
+        for at in parity.levels
+    )
+    return (
+        "| level | bytes a packet | PSNR, dB | answer of the uncompressed picture | accuracy "
+        f"| int8 gives float's answer |\n|---|---|---|---|---|---|\n{rows}"
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"

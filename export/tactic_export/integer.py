@@ -9,7 +9,7 @@ one float32 multiplication, rounding halves to even.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -88,7 +88,11 @@ IntegerLayer = IntegerConv | IntegerMaxPool
 
 @dataclass(frozen=True, slots=True)
 class IntegerEncoder:
-    """The layers in order. Input: pixel − 128, of which 1/255 is the scale."""
+    """The layers in order.
+
+    Its input is pixel − 128, of which 1/255 is the scale. The zero point of the first convolution
+    says which pixel value is zero, and pads.
+    """
 
     layers: tuple[IntegerLayer, ...]
 
@@ -108,6 +112,27 @@ class IntegerEncoder:
         for layer in self.layers:
             x = layer(x)
         return np.ascontiguousarray(x)
+
+    @property
+    def grid(self) -> tuple[float, int]:
+        """Scale and zero point of the input."""
+        first = self.convolutions[0]
+        return first.in_scale, first.in_zero
+
+    def scaled(self, steps: NDArray[np.float32]) -> IntegerEncoder:
+        """The encoder of a rate level: the same integers, requantised to its steps.
+
+        Parameters
+        ----------
+        steps : float32 array (C,)
+            Quantisation steps of the level in units of those of this encoder.
+        """
+        at = max(i for i, layer in enumerate(self.layers) if isinstance(layer, IntegerConv))
+        last = self.layers[at]
+        assert isinstance(last, IntegerConv)
+        # Bias and sums share the weights' scale, so their integers stay as they are.
+        level = replace(last, weight_scale=last.weight_scale / steps)
+        return IntegerEncoder((*self.layers[:at], level, *self.layers[at + 1 :]))
 
     @property
     def convolutions(self) -> tuple[IntegerConv, ...]:

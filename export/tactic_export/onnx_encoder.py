@@ -14,7 +14,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tactic_export.integer import IntegerConv, IntegerEncoder, IntegerMaxPool
-from tactic_export.quantise import INPUT_SCALE, INPUT_ZERO
 
 OPSET = 18
 IR_VERSION = 9
@@ -46,7 +45,7 @@ def write_encoder(encoder: IntegerEncoder, path: Path) -> None:
     """Write ``encoder.onnx``: ``frame`` int8 (N, H, W, 3) → ``latent`` int8 (N, C, h, w)."""
     graph = _Graph()
     tensor = graph.node("Transpose", ["frame"], "planes", perm=[0, 3, 1, 2])
-    grid = graph.grid("input", INPUT_SCALE, INPUT_ZERO)
+    grid = graph.grid("input", *encoder.grid)
     for number, layer in enumerate(encoder.layers):
         real = graph.node("DequantizeLinear", [tensor, *grid], f"real_{number}")
         if isinstance(layer, IntegerConv):

@@ -26,14 +26,14 @@ _LARGE = 256
 
 
 class _Decoder(nn.Module):
-    """int8 latent (N, C, h, w) → uint8 picture (N, H, W, 3)."""
+    """int8 latent (N, C, h, w) and int64 level (N,) → uint8 picture (N, H, W, 3)."""
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
         self.codec = codec
 
-    def forward(self, latent: Tensor) -> Tensor:
-        picture = self.codec.decode(latent.float())
+    def forward(self, latent: Tensor, level: Tensor) -> Tensor:
+        picture = self.codec.decode(latent.float(), level)
         levels = (picture * 255).round().clamp(0, 255)
         return levels.permute(0, 2, 3, 1).to(torch.uint8)
 
@@ -59,34 +59,40 @@ def _to_input(x: Tensor, side_px: int) -> Tensor:
 
 
 def write_decoder(codec: Codec, path: Path) -> None:
-    """Write ``decoder.onnx``: ``latent`` int8 (N, C, h, w) → ``picture`` uint8 (N, H, W, 3)."""
-    example = torch.zeros(2, codec.channels, 8, 10, dtype=torch.int8)
-    axes = {0: "N", 2: "h", 3: "w"}
-    _export(_Decoder(codec).eval(), example, ("latent", "picture"), axes, path)
+    """Write ``decoder.onnx``: ``latent`` int8 (N, C, h, w), ``level`` int64 (N,) → ``picture``.
+
+    The picture is uint8 (N, H, W, 3).
+    """
+    latent = torch.zeros(2, codec.channels, 8, 10, dtype=torch.int8)
+    level = torch.zeros(2, dtype=torch.int64)
+    inputs = {"latent": (latent, {0: "N", 2: "h", 3: "w"}), "level": (level, {0: "N"})}
+    _export(_Decoder(codec).eval(), inputs, "picture", path)
 
 
 def write_head(head: Head, path: Path) -> None:
     """Write ``head.onnx``: ``picture`` uint8 (N, H, W, 3) → ``scores`` float32 (N, classes)."""
     example = torch.zeros(2, 160, 192, 3, dtype=torch.uint8)
-    axes = {0: "N", 1: "H", 2: "W"}
-    _export(_Scores(head).eval(), example, ("picture", "scores"), axes, path)
+    inputs = {"picture": (example, {0: "N", 1: "H", 2: "W"})}
+    _export(_Scores(head).eval(), inputs, "scores", path)
 
 
 def _export(
-    module: nn.Module, example: Tensor, names: tuple[str, str], axes: dict[int, str], path: Path
+    module: nn.Module, inputs: dict[str, tuple[Tensor, dict[int, str]]], output: str, path: Path
 ) -> None:
-    """Write a module of one input and one output, whose ``axes`` may have any size."""
-    dims = {axis: torch.export.Dim(name, min=1, max=4096) for axis, name in axes.items()}
+    """Write a module; each input has an example and names for the axes of any size."""
+    names = {name for _, axes in inputs.values() for name in axes.values()}
+    dims = {name: torch.export.Dim(name, min=1, max=4096) for name in names}
+    shapes = tuple({axis: dims[name] for axis, name in axes.items()} for _, axes in inputs.values())
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module.float(),
-            (example,),
+            tuple(example for example, _ in inputs.values()),
             dynamo=True,
-            input_names=[names[0]],
-            output_names=[names[1]],
-            dynamic_shapes=(dims,),
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=shapes,
             opset_version=OPSET,
             verbose=False,
         )

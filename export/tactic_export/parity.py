@@ -13,6 +13,7 @@ from tactic_codec import stream
 from tactic_codec.packet import HEADER_BYTES
 from tactic_export.freeze import Frozen, entropy_bytes
 from tactic_export.runtimes import as_int8, run_onnx, run_tflite
+from tactic_train.losses import quantise
 from tactic_train.step import System
 
 
@@ -30,17 +31,16 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True)
-class Parity:
-    """The report. Bytes are of whole packets, header included; accuracies are shares, 0 … 1."""
+class LevelParity:
+    """One rate level. Bytes are of whole packets, header included; shares are 0 … 1."""
 
-    pictures: int
+    level: int
     onnxruntime: Against
     litert: Against
     float_encoder: Against
     same_answer: float
     agreement_float: float
     agreement_int8: float
-    accuracy_clean: float | None
     accuracy_float: float | None
     accuracy_int8: float | None
     bytes_float: float
@@ -48,24 +48,36 @@ class Parity:
     entropy_bytes_int8: float
     psnr_db_int8: float
 
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The report over all levels."""
+
+    pictures: int
+    accuracy_clean: float | None
+    default_level: int
+    levels: tuple[LevelParity, ...]
+
     def rows(self) -> list[tuple[str, str]]:
-        """The report in words, for the model card and the command line."""
+        """The recommended level in words, for the model card and the command line."""
+        at = self.levels[self.default_level]
         rows = [
             ("pictures", f"{self.pictures}"),
-            ("bytes a packet, header included", f"{self.bytes_int8:.0f}"),
-            ("model entropy, bytes", f"{self.entropy_bytes_int8:.0f}"),
-            ("PSNR", f"{self.psnr_db_int8:.1f} dB"),
-            ("same answer as on the uncompressed picture", f"{self.agreement_int8:.1%}"),
-            ("int8 gives the answer of float", f"{self.same_answer:.1%}"),
-            ("bytes, int8 against float", f"{self.bytes_int8 / self.bytes_float - 1:+.2%}"),
-            ("symbols unlike the integer reference, ONNX Runtime", self.onnxruntime.text()),
-            ("symbols unlike the integer reference, LiteRT", self.litert.text()),
-            ("symbols unlike the integer reference, float encoder", self.float_encoder.text()),
+            ("rate level", f"{at.level} of 0 to {len(self.levels) - 1}"),
+            ("bytes a packet, header included", f"{at.bytes_int8:.0f}"),
+            ("entropy of the density fitted in training, bytes", f"{at.entropy_bytes_int8:.0f}"),
+            ("PSNR", f"{at.psnr_db_int8:.1f} dB"),
+            ("same answer as on the uncompressed picture", f"{at.agreement_int8:.1%}"),
+            ("int8 gives the answer of float", f"{at.same_answer:.1%}"),
+            ("bytes, int8 against float", f"{at.bytes_int8 / at.bytes_float - 1:+.2%}"),
+            ("symbols unlike the integer reference, ONNX Runtime", at.onnxruntime.text()),
+            ("symbols unlike the integer reference, LiteRT", at.litert.text()),
+            ("symbols unlike the integer reference, float encoder", at.float_encoder.text()),
         ]
         for name, share in (
             ("accuracy, uncompressed", self.accuracy_clean),
-            ("accuracy, float encoder", self.accuracy_float),
-            ("accuracy, int8 encoder", self.accuracy_int8),
+            ("accuracy, float encoder", at.accuracy_float),
+            ("accuracy, int8 encoder", at.accuracy_int8),
         ):
             if share is not None:
                 rows.append((name, f"{share:.1%}"))
@@ -80,6 +92,7 @@ def measure(
     system: System,
     frozen: Frozen,
     root: Path,
+    default_level: int,
     pictures: NDArray[np.uint8],
     labels: NDArray[np.int64],
 ) -> Parity:
@@ -87,32 +100,50 @@ def measure(
 
     Parameters
     ----------
+    default_level : int
+        The level that the bundle recommends.
     pictures : uint8 array (N, H, W, 3)
     labels : int64 array (N,)
         Indices among the head's classes, −1 where unknown.
     """
-    frames = as_int8(pictures)
-    reference = np.concatenate([frozen.encoder(part) for part in _parts(pictures)])
-    floating = np.concatenate([_float_latents(system, part) for part in _parts(pictures)])
     clean = _answers(root, pictures)
-    decoded = run_onnx(root / "gateway/decoder.onnx", reference)
+    levels = tuple(
+        _measure_level(system, frozen, root, level, pictures, labels, clean)
+        for level in range(len(frozen.encoders))
+    )
+    return Parity(len(pictures), _accuracy(clean, labels), default_level, levels)
+
+
+def _measure_level(
+    system: System,
+    frozen: Frozen,
+    root: Path,
+    level: int,
+    pictures: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    clean: NDArray[np.int64],
+) -> LevelParity:
+    frames = as_int8(pictures)
+    reference = np.concatenate([frozen.encoders[level](part) for part in _parts(pictures)])
+    floating = np.concatenate([_float_latents(system, level, part) for part in _parts(pictures)])
+    decoder, levels = root / "gateway/decoder.onnx", np.full(len(pictures), level)
+    decoded = run_onnx(decoder, reference, levels)
     ours = _answers(root, decoded)
-    theirs = _answers(root, run_onnx(root / "gateway/decoder.onnx", floating))
+    theirs = _answers(root, run_onnx(decoder, floating, levels))
     error = np.mean((decoded.astype(np.float64) - pictures) ** 2)
-    return Parity(
-        pictures=len(pictures),
-        onnxruntime=_against(run_onnx(root / "device/encoder.onnx", frames), reference),
-        litert=_against(run_tflite(root / "device/encoder.tflite", frames), reference),
+    return LevelParity(
+        level=level,
+        onnxruntime=_against(run_onnx(root / f"device/encoder-{level}.onnx", frames), reference),
+        litert=_against(run_tflite(root / f"device/encoder-{level}.tflite", frames), reference),
         float_encoder=_against(floating, reference),
         same_answer=float(np.mean(ours == theirs)),
         agreement_float=float(np.mean(theirs == clean)),
         agreement_int8=float(np.mean(ours == clean)),
-        accuracy_clean=_accuracy(clean, labels),
         accuracy_float=_accuracy(theirs, labels),
         accuracy_int8=_accuracy(ours, labels),
-        bytes_float=packet_bytes(floating, frozen),
-        bytes_int8=packet_bytes(reference, frozen),
-        entropy_bytes_int8=entropy_bytes(reference, system.density),
+        bytes_float=packet_bytes(floating, frozen, level),
+        bytes_int8=packet_bytes(reference, frozen, level),
+        entropy_bytes_int8=entropy_bytes(reference, system.density, level),
         psnr_db_int8=float(10 * np.log10(255**2 / error)),
     )
 
@@ -122,12 +153,11 @@ def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 
 @torch.no_grad()
-def _float_latents(system: System, pictures: NDArray[np.uint8]) -> NDArray[np.int8]:
+def _float_latents(system: System, level: int, pictures: NDArray[np.uint8]) -> NDArray[np.int8]:
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    latent: NDArray[np.int8] = (
-        system.codec.encode(x).round().clamp(-128, 127).to(torch.int8).numpy()
-    )
-    return latent
+    latent = quantise(system.codec.encode(x, torch.full((len(x),), level)))
+    symbols: NDArray[np.int8] = latent.to(torch.int8).numpy()
+    return symbols
 
 
 def _answers(root: Path, pictures: NDArray[np.generic]) -> NDArray[np.int64]:
@@ -145,8 +175,8 @@ def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float | 
     return float(np.mean(answers[known] == labels[known])) if known.any() else None
 
 
-def packet_bytes(latents: NDArray[np.int8], frozen: Frozen) -> float:
+def packet_bytes(latents: NDArray[np.int8], frozen: Frozen, level: int) -> float:
     """Mean bytes of the packets that carry these latents, headers included."""
-    upto = len(frozen.layers)
-    sizes = [len(stream.encode(latent, frozen.tables, frozen.layers, upto)) for latent in latents]
+    model, upto = frozen.models[level], len(frozen.layers)
+    sizes = [len(stream.encode(latent, model, frozen.layers, upto)) for latent in latents]
     return HEADER_BYTES + float(np.mean(sizes))

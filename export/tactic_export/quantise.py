@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from tactic_export.errors import ExportError
 from tactic_export.integer import IntegerConv, IntegerEncoder, IntegerLayer, IntegerMaxPool
 from tactic_train.networks import Codec
-from tactic_train.networks.strided import Centred, Halving
 
 INPUT_SCALE = 1 / 255
-INPUT_ZERO = -128
+#: share of the mean energy added to every input's own, so that the product can be inverted
+DAMPING = 1e-4
 
 
 @torch.no_grad()
 def quantise(codec: Codec, pictures: NDArray[np.uint8]) -> IntegerEncoder:
     """Quantise with the clipping that loses least, and biases that correct the mean error.
 
-    The correction is that of Nagel et al., "Data-Free Quantization Through Weight Equalization and
+    Weights are rounded so that their errors cancel on what the layer sees (`rounded_weights`). The
+    correction is that of Nagel et al., "Data-Free Quantization Through Weight Equalization and
     Bias Correction" (2019), measured on pictures.
 
     Parameters
@@ -31,23 +32,28 @@ def quantise(codec: Codec, pictures: NDArray[np.uint8]) -> IntegerEncoder:
     pictures : uint8 array (N, H, W, 3)
         Calibration pictures, some tens of them.
 
+    Returns
+    -------
+    The encoder of the finest rate level; `IntegerEncoder.scaled` gives the others.
+
     Raises
     ------
     ExportError
         The encoder has a layer that the integer graph does not know.
     """
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    x = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() - codec.zero) / 255
     integers = (pictures ^ np.uint8(0x80)).view(np.int8).transpose(0, 3, 1, 2)
     modules = list(codec.encoder)
     last = max(i for i, module in enumerate(modules) if isinstance(module, nn.Conv2d))
     layers: list[IntegerLayer] = []
-    scale, zero = INPUT_SCALE, INPUT_ZERO
+    scale, zero = INPUT_SCALE, codec.zero - 128
     for index, module in enumerate(modules):
+        before = x
         x = module(x)
         if isinstance(module, nn.Conv2d):
             grid = (1.0, 0) if index == last else (best_scale(x), -128)
             relu = isinstance(modules[min(index + 1, len(modules) - 1)], nn.ReLU)
-            layer = _convolution(module, (scale, zero), grid, relu)
+            layer = _convolution(module, before, (scale, zero), grid, relu)
             layers.append(_corrected(layer, integers, x))
             integers = layers[-1](integers)
             scale, zero = grid
@@ -73,18 +79,56 @@ def _grid(x: Tensor, scale: float) -> Tensor:
     return (x / scale).round().clamp(0, 255) * scale
 
 
+def rounded_weights(
+    weight: NDArray[np.float64], scales: NDArray[np.float64], energy: NDArray[np.float64]
+) -> NDArray[np.int8]:
+    """Round weights one after the other, each making up for the errors before it.
+
+    Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
+    Transformers" (2023), section 3: with the inverse energy's Cholesky factor, the error of each
+    weight is spread over those still to come as it disturbs the sums least.
+
+    Parameters
+    ----------
+    weight : float64 (outputs, inputs)
+    scales : float64 (outputs,)
+        Step of each output's grid.
+    energy : float64 (inputs, inputs)
+        Mean product of the inputs with each other.
+
+    Returns
+    -------
+    int8 array (outputs, inputs), −127 … 127
+    """
+    damped = energy + np.eye(len(energy)) * DAMPING * max(np.trace(energy) / len(energy), 1e-12)
+    factor = np.linalg.cholesky(np.linalg.inv(damped)).T
+    left = weight / scales[:, None]
+    rounded = np.empty(weight.shape, np.int8)
+    for column, row in enumerate(factor):
+        rounded[:, column] = np.clip(np.rint(left[:, column]), -127, 127)
+        error = (left[:, column] - rounded[:, column]) / row[column]
+        left[:, column + 1 :] -= error[:, None] * row[column + 1 :]
+    return rounded
+
+
 def _convolution(
-    conv: nn.Conv2d, source: tuple[float, int], target: tuple[float, int], relu: bool
+    conv: nn.Conv2d,
+    inputs: Tensor,
+    source: tuple[float, int],
+    target: tuple[float, int],
+    relu: bool,
 ) -> IntegerConv:
     """The integers of a convolution between two grids, each (scale, zero point)."""
     weight = conv.weight.detach().double().numpy()
     scales = np.maximum(np.abs(weight).max(axis=(1, 2, 3)) / 127, 1e-9).astype(np.float32)
-    steps = scales[:, None, None, None].astype(np.float64)
-    integers = np.clip(np.round(weight / steps), -127, 127)
+    rows = weight.reshape(len(weight), -1)
+    integers = rounded_weights(rows, scales.astype(np.float64), _energy(conv, inputs))
+    assert conv.bias is not None
     unit = source[0] * scales.astype(np.float64)
-    bias = np.round(_plain_bias(conv, integers * steps) / unit)
+    bias = np.round(conv.bias.detach().double().numpy() / unit)
+    side = int(conv.padding[0])
     return IntegerConv(
-        weight=integers.astype(np.int8),
+        weight=integers.reshape(weight.shape),
         bias=np.clip(bias, -(2**30), 2**30).astype(np.int32),
         weight_scale=scales,
         in_scale=source[0],
@@ -92,19 +136,23 @@ def _convolution(
         out_scale=target[0],
         out_zero=target[1],
         stride=int(conv.stride[0]),
-        pads=_pads(conv),
+        pads=(side, side, side, side),
         relu=relu,
     )
 
 
-def _plain_bias(conv: nn.Conv2d, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bias of a convolution once its weights are ``weight``."""
-    assert conv.bias is not None
-    bias = conv.bias.detach()
-    if isinstance(conv, Centred):
-        bias = conv.plain_bias(torch.from_numpy(weight).to(bias.dtype)).detach()
-    plain: NDArray[np.float64] = bias.double().numpy()
-    return plain
+def _energy(conv: nn.Conv2d, inputs: Tensor) -> NDArray[np.float64]:
+    """Mean product of a convolution's inputs with each other, float64 (inputs · k², …)."""
+    side, padding = conv.kernel_size, int(conv.padding[0])
+    size = conv.weight[0].numel()
+    total = torch.zeros(size, size, dtype=torch.float64)
+    for start in range(0, len(inputs), 16):
+        part = inputs[start : start + 16]
+        windows = nn.functional.unfold(part, side, padding=padding, stride=conv.stride)
+        rows = windows.movedim(1, -1).flatten(0, 1)
+        total += (rows.T @ rows).double() / len(rows)
+    energy: NDArray[np.float64] = total.numpy()
+    return energy
 
 
 def _corrected(layer: IntegerConv, integers: NDArray[np.int8], target: Tensor) -> IntegerConv:
@@ -114,10 +162,3 @@ def _corrected(layer: IntegerConv, integers: NDArray[np.int8], target: Tensor) -
     wanted = target.mean(dim=(0, 2, 3)).double().numpy() / unit
     bias = layer.bias + np.round(wanted - found).astype(np.int64)
     return dataclasses.replace(layer, bias=bias.astype(np.int32))
-
-
-def _pads(conv: nn.Conv2d) -> tuple[int, int, int, int]:
-    if isinstance(conv, Halving):
-        return (0, 0, 1, 1)
-    side = int(conv.padding[0])
-    return (side, side, side, side)

@@ -54,8 +54,9 @@ def export(
     """
     config, system = load_run(run)
     check(plan, system.codec)
-    say(f"counting symbols on {TABLE_CROPS} training crops")
-    frozen = freeze(system, training_crops(config, TABLE_CROPS), plan.layers)
+    say(f"quantising, and fitting entropy models on {TABLE_CROPS} training crops")
+    ordered = any(stage.tail_drop for stage in config.stage)
+    frozen = freeze(system, training_crops(config, TABLE_CROPS), plan.layers, not ordered)
     parity = None
     with Staging(out) as root:
         say("writing encoder (ONNX and TFLite), decoder and head")
@@ -63,7 +64,7 @@ def export(
         if report:
             pictures, labels = report_pictures(*report, system.codec.stride)
             say(f"parity on {len(pictures)} pictures")
-            parity = measure(system, frozen, root, pictures, labels)
+            parity = measure(system, frozen, root, plan.level, pictures, labels)
             write_json(root / "parity.json", parity.as_json())
         if plan.license_file:
             (root / "license-weights.txt").write_bytes(plan.license_file.read_bytes())

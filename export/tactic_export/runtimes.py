@@ -20,14 +20,14 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def run_onnx(path: Path, inputs: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The one output of an ONNX file for its one input, in batches."""
+def run_onnx(path: Path, *inputs: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The one output of an ONNX file for its inputs, in batches."""
     session = _session(path)
-    name = session.get_inputs()[0].name
-    parts = [
-        session.run(None, {name: inputs[start : start + _BATCH]})[0]
-        for start in range(0, len(inputs), _BATCH)
-    ]
+    names = [each.name for each in session.get_inputs()]
+    parts = []
+    for start in range(0, len(inputs[0]), _BATCH):
+        batch = (array[start : start + _BATCH] for array in inputs)
+        parts.append(session.run(None, dict(zip(names, batch, strict=True)))[0])
     return np.concatenate(parts)
 
 
@@ -36,11 +36,13 @@ def run_tflite(path: Path, frames: NDArray[np.int8]) -> NDArray[np.int8]:
     interpreter = Interpreter(str(path), num_threads=1)
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]["index"]
-    interpreter.resize_tensor_input(source, [1, *frames.shape[1:]])
+    channels = interpreter.get_input_details()[0]["shape"][3]
+    shape = (1, frames.shape[1], frames.shape[2] * 3 // channels, channels)
+    interpreter.resize_tensor_input(source, shape)
     interpreter.allocate_tensors()
     latents = []
     for frame in frames:
-        interpreter.set_tensor(source, frame[None])
+        interpreter.set_tensor(source, frame.reshape(shape))
         interpreter.invoke()
         latents.append(interpreter.get_tensor(target)[0].transpose(2, 0, 1))
     return np.stack(latents)

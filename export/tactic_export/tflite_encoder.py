@@ -5,6 +5,7 @@ Format: TensorFlow Lite schema version 3; CONV_2D version 3 (int8, per-channel w
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import flatbuffers
@@ -13,7 +14,6 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tactic_export.errors import ExportError
 from tactic_export.integer import IntegerConv, IntegerEncoder
-from tactic_export.quantise import INPUT_SCALE, INPUT_ZERO
 
 FILE_IDENTIFIER = b"TFL3"
 _CONV, _POOL = 0, 1
@@ -78,7 +78,11 @@ def _grid(scales: np.ndarray, zero: int, axis: int) -> schema.QuantizationParame
 
 
 def write_encoder(encoder: IntegerEncoder, path: Path, height: int, width: int) -> None:
-    """Write ``encoder.tflite``: int8 (1, H, W, 3) → int8 (1, h, w, C), resizable.
+    """Write ``encoder.tflite``: int8 (1, H, W / f, 3 · f) → int8 (1, h, w, C), resizable.
+
+    The input is the frame, byte for byte, with f pixels of a row taken together as so many more
+    channels: kernels are fast where channels are a multiple of eight and waste most of their work
+    on three. f is the largest number of pixels that the first convolution allows.
 
     Parameters
     ----------
@@ -91,14 +95,17 @@ def write_encoder(encoder: IntegerEncoder, path: Path, height: int, width: int) 
         A padding that TFLite has no name for.
     """
     builder = _Builder()
-    shape, grid = (height, width, 3), (INPUT_SCALE, INPUT_ZERO)
+    first_layer = encoder.layers[0]
+    fold = fold_px(first_layer) if isinstance(first_layer, IntegerConv) else 1
+    shape, grid = (height, width // fold, 3 * fold), encoder.grid
     tensor = first = builder.activation("frame", shape, grid)
     for number, layer in enumerate(encoder.layers):
         if isinstance(layer, IntegerConv):
-            shape = _shape_after(layer, shape)
+            folded = fold if number == 0 else 1
+            shape = _shape_after(layer, shape, folded)
             grid = (layer.out_scale, layer.out_zero)
             output = builder.activation(f"activation_{number}", shape, grid)
-            _convolution(builder, layer, tensor, output, number)
+            _convolution(builder, layer, tensor, output, number, folded)
         else:
             shape = (shape[0] // 2, shape[1] // 2, shape[2])
             output = builder.activation(f"pool_{number}", shape, grid)
@@ -108,23 +115,30 @@ def write_encoder(encoder: IntegerEncoder, path: Path, height: int, width: int) 
     path.write_bytes(_serialise(builder, first, tensor))
 
 
-def _shape_after(layer: IntegerConv, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    return shape[0] // layer.stride, shape[1] // layer.stride, layer.weight.shape[0]
+def fold_px(layer: IntegerConv) -> int:
+    """Pixels of a row that may be taken together without another result."""
+    return math.gcd(layer.stride, layer.weight.shape[3], layer.pads[1])
+
+
+def _shape_after(
+    layer: IntegerConv, shape: tuple[int, int, int], fold: int
+) -> tuple[int, int, int]:
+    return shape[0] // layer.stride, shape[1] * fold // layer.stride, layer.weight.shape[0]
 
 
 def _convolution(
-    builder: _Builder, layer: IntegerConv, source: int, target: int, number: int
+    builder: _Builder, layer: IntegerConv, source: int, target: int, number: int, fold: int
 ) -> None:
-    weight = builder.constant(
-        f"weight_{number}", layer.weight.transpose(0, 2, 3, 1), layer.weight_scale, 0
-    )
+    outputs, inputs, height, width = layer.weight.shape
+    taps = layer.weight.transpose(0, 2, 3, 1).reshape(outputs, height, width // fold, inputs * fold)
+    weight = builder.constant(f"weight_{number}", taps, layer.weight_scale, 0)
     unit = np.float32(layer.in_scale) * layer.weight_scale
     bias = builder.constant(f"bias_{number}", layer.bias, unit, 0)
     relu = schema.ActivationFunctionType.RELU
     options = schema.Conv2DOptionsT(
         padding=_padding(layer),
         strideH=layer.stride,
-        strideW=layer.stride,
+        strideW=layer.stride // fold,
         fusedActivationFunction=relu if layer.relu else schema.ActivationFunctionType.NONE,
     )
     kind = schema.BuiltinOptions.Conv2DOptions

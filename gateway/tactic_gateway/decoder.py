@@ -78,17 +78,19 @@ class Decoder:
         data = b"".join(packet.payload for packet in chain)
         try:
             return stream.decode(
-                data, self._bundle.tables, self._codec.layers, layers, shape
+                data, self._bundle.models[chain[0].level], self._codec.layers, layers, shape
             ).symbols
         except StreamError as fault:
             raise DecodeError("stream", str(fault)) from fault
 
-    def pictures(self, latents: NDArray[np.int8]) -> NDArray[np.uint8]:
+    def pictures(self, latents: NDArray[np.int8], levels: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Pictures of a batch of latents of one size.
 
         Parameters
         ----------
         latents : int8 array (N, C, h, w)
+        levels : int64 array (N,)
+            Rate level of each.
 
         Returns
         -------
@@ -99,7 +101,7 @@ class Decoder:
         DecodeError
             ``model``: the network fails.
         """
-        pictures = self._model.run(latents)
+        pictures = self._model.run(latents, levels)
         stride = self._codec.stride
         n, _, h, w = latents.shape
         if pictures.dtype != np.uint8 or pictures.shape != (n, h * stride, w * stride, 3):
@@ -109,7 +111,8 @@ class Decoder:
 
     def reconstruct(self, key: FrameKey, packets: Sequence[Packet]) -> Reconstruction:
         """Picture of one frame; the same as ``symbols`` and ``pictures`` for a batch of one."""
-        return Reconstruction(self.pictures(self.symbols(packets)[np.newaxis])[0], key)
+        level = np.array([packets[0].level])
+        return Reconstruction(self.pictures(self.symbols(packets)[np.newaxis], level)[0], key)
 
 
 def _chain(packets: Sequence[Packet]) -> list[Packet]:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: one network with one input and one output."""
+"""ONNX Runtime: one network with one output."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Model:
         except Exception as fault:  # ONNX Runtime has no common base for its errors
             raise BundleError(f"{path}: {_first_line(fault)}; export the bundle again") from fault
         self._path = path
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [each.name for each in self._session.get_inputs()]
 
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Output of the network for a batch.
+    def run(self, *batch: NDArray[Any]) -> NDArray[Any]:
+        """Output of the network for a batch: one array for each of its inputs.
 
         Raises
         ------
@@ -46,7 +46,8 @@ class Model:
             ``model``: ONNX Runtime refuses the input or fails.
         """
         try:
-            return np.asarray(self._session.run(None, {self._input: batch})[0])
+            feed = dict(zip(self._inputs, batch, strict=True))
+            return np.asarray(self._session.run(None, feed)[0])
         except Exception as fault:
             raise DecodeError("model", f"{self._path.name}: {_first_line(fault)}") from fault
 

@@ -49,7 +49,8 @@ class Pipeline:
         self._heads = [Classifier(bundle, head, threads, top) for head in bundle.manifest.heads]
         self._now_ns = now_ns
         try:
-            pictures = self._decoder.pictures(bundle.probe()[1][:1])
+            level = np.zeros(1, np.int64)
+            pictures = self._decoder.pictures(bundle.probe()[1][0, :1], level)
             for head in self._heads:
                 head.classify(pictures)
         except DecodeError as fault:
@@ -89,7 +90,9 @@ class Pipeline:
             return [Outcome(frames[0].job, failure=(fault.reason, fault.detail))]
 
     def _run(self, frames: list[_Decoded]) -> list[Outcome]:
-        pictures = self._decoder.pictures(np.stack([frame.latent for frame in frames]))
+        latents = np.stack([frame.latent for frame in frames])
+        levels = np.array([frame.packet.level for frame in frames])
+        pictures = self._decoder.pictures(latents, levels)
         scores = [head.classify(pictures) for head in self._heads]
         now_ns = self._now_ns()
         return [

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from tactic_codec.bundle import MAX_MANIFEST_BYTES, Bundle, file_entry, write_manifest
+from tactic_codec.entropy import EntropyModel, write_models
 from tactic_codec.errors import BundleError, PacketError
-from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
+from tactic_codec.manifest import Codec, Geometry, Head, Level, Manifest, Probe
 from tactic_codec.packet import Kind, Packet
 from tactic_codec.tables import SCALE, Table, TableSet
 
@@ -32,14 +33,15 @@ def make_bundle(root: Path) -> Path:
     for folder in ("device", "gateway", "probe"):
         (root / folder).mkdir(parents=True)
     table = Table(-1, (1000, SCALE - 2001, 1000), 1)
-    (root / "device/tables.bin").write_bytes(TableSet((table,) * CHANNELS).to_bytes())
+    model = EntropyModel.static(TableSet((table,) * CHANNELS))
+    (root / "device/entropy.bin").write_bytes(write_models((model,)))
     for name in ("device/encoder.onnx", "device/encoder.tflite", "gateway/decoder.onnx"):
         (root / name).write_bytes(name.encode())
     (root / "gateway/head.onnx").write_bytes(b"head")
     (root / "gateway/labels.txt").write_text("cat\ndog\n")
     (root / "LICENSE-WEIGHTS.txt").write_text("licence\n")
     np.save(root / "probe/frames.npy", np.zeros((2, 16, 24, 3), np.uint8))
-    np.save(root / "probe/latents.npy", np.zeros((2, CHANNELS, 2, 3), np.int8))
+    np.save(root / "probe/latents.npy", np.zeros((1, 2, CHANNELS, 2, 3), np.int8))
     write_manifest(root, manifest(root))
     return root
 
@@ -51,9 +53,13 @@ def manifest(root: Path) -> Manifest:
         channels=CHANNELS,
         layers=(1, 2),
         geometries=(Geometry(height=16, width=24), Geometry(height=160, width=160)),
-        encoder_onnx=file_entry(root, "device/encoder.onnx"),
-        encoder_tflite=file_entry(root, "device/encoder.tflite"),
-        tables=file_entry(root, "device/tables.bin"),
+        levels=(
+            Level(
+                encoder_onnx=file_entry(root, "device/encoder.onnx"),
+                encoder_tflite=file_entry(root, "device/encoder.tflite"),
+            ),
+        ),
+        entropy=file_entry(root, "device/entropy.bin"),
         decoder=file_entry(root, "gateway/decoder.onnx"),
     )
     head = Head(
@@ -81,10 +87,10 @@ def test_open(root: Path) -> None:
     assert bundle.manifest == manifest(root)
     assert bundle.codec.id == Bundle.open(root).codec.id
     assert bundle.codec.wire_id == int(bundle.codec.id[:4], 16)
-    assert len(bundle.tables) == CHANNELS
+    assert [len(model.contexts) for model in bundle.models] == [CHANNELS]
     assert bundle.file(bundle.manifest.heads[0].labels).read_text() == "cat\ndog\n"
     frames, latents = bundle.probe()
-    assert (frames.shape, latents.shape) == ((2, 16, 24, 3), (2, CHANNELS, 2, 3))
+    assert (frames.shape, latents.shape) == ((2, 16, 24, 3), (1, 2, CHANNELS, 2, 3))
 
 
 def test_a_new_head_does_not_change_the_codec(root: Path) -> None:
@@ -112,8 +118,8 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Change:
 
 
 def replace_by_link(root: Path) -> None:
-    shutil.move(root / "device/tables.bin", root.parent / "tables.bin")
-    (root / "device/tables.bin").symlink_to(root.parent / "tables.bin")
+    shutil.move(root / "device/entropy.bin", root.parent / "entropy.bin")
+    (root / "device/entropy.bin").symlink_to(root.parent / "entropy.bin")
 
 
 def replace_by_pipe(root: Path) -> None:
@@ -121,17 +127,17 @@ def replace_by_pipe(root: Path) -> None:
     os.mkfifo(root / "gateway/labels.txt")
 
 
-def other_tables(data: bytes) -> Change:
-    """A table file whose digest is right and whose content is not."""
+def other_models(data: bytes) -> Change:
+    """An entropy file whose digest is right and whose content is not."""
 
     def apply(root: Path) -> None:
-        (root / "device/tables.bin").write_bytes(data)
+        (root / "device/entropy.bin").write_bytes(data)
         write_manifest(root, manifest(root))
 
     return apply
 
 
-ONE_TABLE = TableSet((Table(0, (SCALE,), 0),)).to_bytes()
+ONE_CHANNEL = write_models((EntropyModel.static(TableSet((Table(0, (SCALE,), 0),))),))
 
 
 @pytest.mark.parametrize(
@@ -151,21 +157,23 @@ ONE_TABLE = TableSet((Table(0, (SCALE,), 0),)).to_bytes()
         (edit(lambda m: m["codec"].update(channels=4)), "codec"),
         (edit(lambda m: m["codec"]["geometries"].clear()), "codec.geometries"),
         (edit(lambda m: m["heads"].append(m["heads"][0])), "twice"),
-        (edit(lambda m: m["codec"]["tables"].update(path="../tables.bin")), "codec.tables.path"),
-        (edit(lambda m: m["codec"]["tables"].update(path="/etc/passwd")), "codec.tables.path"),
-        (edit(lambda m: m["codec"]["tables"].update(path="device\\t.bin")), "codec.tables.path"),
-        (edit(lambda m: m["codec"]["tables"].update(path="device//t.bin")), "codec.tables.path"),
-        (edit(lambda m: m["codec"]["tables"].update(path="a.bin\n")), "codec.tables.path"),
-        (edit(lambda m: m["codec"]["tables"].update(sha256="0" * 64)), "device/tables.bin"),
-        (edit(lambda m: m["codec"]["tables"].update(sha256="x")), "codec.tables.sha256"),
+        (edit(lambda m: m["codec"]["levels"].clear()), "codec.levels"),
+        (edit(lambda m: m.update(default_level=1)), "default_level 1"),
+        (edit(lambda m: m["codec"]["entropy"].update(path="../entropy.bin")), "codec.entropy.path"),
+        (edit(lambda m: m["codec"]["entropy"].update(path="/etc/passwd")), "codec.entropy.path"),
+        (edit(lambda m: m["codec"]["entropy"].update(path="device\\t.bin")), "codec.entropy.path"),
+        (edit(lambda m: m["codec"]["entropy"].update(path="device//t.bin")), "codec.entropy.path"),
+        (edit(lambda m: m["codec"]["entropy"].update(path="a.bin\n")), "codec.entropy.path"),
+        (edit(lambda m: m["codec"]["entropy"].update(sha256="0" * 64)), "device/entropy.bin"),
+        (edit(lambda m: m["codec"]["entropy"].update(sha256="x")), "codec.entropy.sha256"),
         (edit(lambda m: m["documents"][0].update(size_bytes=1)), "LICENSE-WEIGHTS.txt"),
         (lambda r: (r / "device/encoder.tflite").unlink(), "device/encoder.tflite"),
         (lambda r: (r / "device/encoder.tflite").write_bytes(b"x"), "device/encoder.tflite"),
         (lambda r: (r / "gateway/head.onnx").write_bytes(b"haed"), "gateway/head.onnx"),
-        (replace_by_link, "device/tables.bin"),
+        (replace_by_link, "device/entropy.bin"),
         (replace_by_pipe, "gateway/labels.txt"),
-        (other_tables(b"no tables"), "device/tables.bin"),
-        (other_tables(ONE_TABLE), "1 tables for 3 channels"),
+        (other_models(b"no models"), "device/entropy.bin"),
+        (other_models(ONE_CHANNEL), "models of 1 levels and 1 channels"),
     ],
 )
 def test_anything_wrong_is_refused_in_one_line(root: Path, change: Change, file: str) -> None:
@@ -195,8 +203,8 @@ def test_every_changed_byte_of_every_file_is_noticed(root: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "latents"),
     [
-        (np.zeros((2, 16, 24, 3), np.int8), np.zeros((2, CHANNELS, 2, 3), np.int8)),
-        (np.zeros((2, 16, 24), np.uint8), np.zeros((2, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24, 3), np.int8), np.zeros((1, 2, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24), np.uint8), np.zeros((1, 2, CHANNELS, 2, 3), np.int8)),
         (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((1, CHANNELS, 2, 3), np.int8)),
         (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((2, CHANNELS, 2, 3), np.int16)),
         (np.zeros((2, 16, 24, 3), np.uint8), np.array([{}], dtype=object)),

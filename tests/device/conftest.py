@@ -14,7 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
-from tactic_codec.manifest import Codec, Geometry, Head, Manifest, Probe
+from tactic_codec.entropy import EntropyModel, write_models
+from tactic_codec.manifest import Codec, Geometry, Head, Level, Manifest, Probe
 from tactic_codec.tables import Table, TableSet
 from tactic_device.log import Log
 
@@ -93,16 +94,18 @@ def write_bundle(root: Path, wrong_by: int = 0) -> Path:
     """Write a bundle; ``wrong_by`` is added to the latents that its probe demands."""
     for folder in ("device", "gateway", "probe"):
         (root / folder).mkdir(parents=True)
-    write_onnx(root / "device/encoder.onnx")
-    write_tflite(root / "device/encoder.tflite")
+    for level in range(2):
+        write_onnx(root / f"device/encoder-{level}.onnx")
+        write_tflite(root / f"device/encoder-{level}.tflite")
     table = Table.from_counts(np.ones(256), lo=-128)
-    (root / "device/tables.bin").write_bytes(TableSet((table,) * 3).to_bytes())
+    model = EntropyModel.static(TableSet((table,) * 3))
+    (root / "device/entropy.bin").write_bytes(write_models((model, model)))
     for name in ("decoder.onnx", "head.onnx", "labels.txt"):
         (root / "gateway" / name).write_bytes(b"not used here")
     frames = np.random.default_rng(1).integers(0, 250, (2, 16, 24, 3), np.uint8)
     np.save(root / "probe/frames.npy", frames)
     expected = np.stack([latents(frame) for frame in frames]) + np.int8(wrong_by)
-    np.save(root / "probe/latents.npy", expected)
+    np.save(root / "probe/latents.npy", np.stack([expected, expected]))
     entry = {
         name: file_entry(root, name)
         for name in (p.relative_to(root).as_posix() for p in root.rglob("*.*"))
@@ -113,9 +116,14 @@ def write_bundle(root: Path, wrong_by: int = 0) -> Path:
         channels=3,
         layers=LAYERS,
         geometries=tuple(Geometry(height=h, width=w) for h, w in SIZES),
-        encoder_onnx=entry["device/encoder.onnx"],
-        encoder_tflite=entry["device/encoder.tflite"],
-        tables=entry["device/tables.bin"],
+        levels=tuple(
+            Level(
+                encoder_onnx=entry[f"device/encoder-{level}.onnx"],
+                encoder_tflite=entry[f"device/encoder-{level}.tflite"],
+            )
+            for level in range(2)
+        ),
+        entropy=entry["device/entropy.bin"],
         decoder=entry["gateway/decoder.onnx"],
     )
     head = Head(
@@ -126,7 +134,13 @@ def write_bundle(root: Path, wrong_by: int = 0) -> Path:
     )
     probe = Probe(frames=entry["probe/frames.npy"], latents=entry["probe/latents.npy"])
     manifest = Manifest(
-        format=1, name="tiny", created="2026-01-01", codec=codec, heads=(head,), probe=probe
+        format=1,
+        name="tiny",
+        created="2026-01-01",
+        default_level=1,
+        codec=codec,
+        heads=(head,),
+        probe=probe,
     )
     write_manifest(root, manifest)
     return root

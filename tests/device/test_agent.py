@@ -96,8 +96,9 @@ def test_a_folder_is_captured_delivered_and_accounted_for(
     codec = bundle.codec
     for n, packet in enumerate(network.packets):
         assert (packet.bundle, packet.layers, packet.geometry) == (codec.wire_id, 2, 0)
+        assert packet.level == bundle.manifest.default_level == 1
         shape = bundle.latent_shape(packet)
-        decoded = stream.decode(packet.payload, bundle.tables, codec.layers, 2, shape)
+        decoded = stream.decode(packet.payload, bundle.models[1], codec.layers, 2, shape)
         assert (decoded.symbols == 40 * n - 128).all()
     assert abs(network.packets[0].captured * 10_000_000 - boot_clock_ns()) < 60e9
     started, stopped = events()
@@ -190,13 +191,19 @@ def test_a_picture_that_breaks_on_the_way_is_a_source_error(
     assert events()[-1]["ledger"]["stored"] == 2
 
 
+def test_a_level_is_one_that_the_bundle_declares(bundle: Bundle) -> None:
+    assert [agent.find_level(bundle, wanted) for wanted in (None, 0, 1)] == [1, 0, 1]
+    with pytest.raises(ConfigError, match="encoder.level 2 is not in .* choose from 0 to 1"):
+        agent.find_level(bundle, 2)
+
+
 def test_an_encoder_of_another_shape_is_refused(bundle: Bundle) -> None:
     class Wrong:
         def encode(self, _: Any) -> Any:
             return np.zeros((4, 4, 6), np.int8)
 
     with pytest.raises(TacticError, match=r"encoder gives int8 \(4, 4, 6\)"):
-        agent.Coder(bundle, Wrong(), 0)
+        agent.Coder(bundle, Wrong(), 0, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -23,7 +23,7 @@ def test_runtimes_give_the_latents_at_any_geometry(
     bundle: Bundle, runtime: str, package: str
 ) -> None:
     pytest.importorskip(package)
-    encoder = base.load(runtime, model_file(bundle, runtime), threads=1)
+    encoder = base.load(runtime, model_file(bundle, 0, runtime), threads=1)
     rng = np.random.default_rng(2)
     for shape in ((16, 24, 3), (32, 32, 3), (16, 24, 3)):
         pixels = rng.integers(0, 256, shape, np.uint8)
@@ -35,7 +35,7 @@ def test_runtimes_give_the_latents_at_any_geometry(
 
 def test_the_first_runtime_that_passes_is_used(bundle: Bundle) -> None:
     pytest.importorskip("ai_edge_litert")
-    choice = choose(bundle, "auto", threads=1)
+    choice = choose(bundle, 0, "auto", threads=1)
     assert choice.runtime == "litert"
     assert choice.refused == {}
 
@@ -46,11 +46,14 @@ def test_a_missing_runtime_is_a_recorded_reason(
     pytest.importorskip("onnxruntime")
     real = selection.probe
 
-    def without_litert(of: Bundle, runtime: str, model: Path, threads: int) -> str | None:
-        return real(of, runtime, model, threads) if runtime == "onnxruntime" else "ImportError: x"
+    def without_litert(
+        of: Bundle, level: int, runtime: str, model: Path, threads: int
+    ) -> str | None:
+        there = runtime == "onnxruntime"
+        return real(of, level, runtime, model, threads) if there else "ImportError: x"
 
     monkeypatch.setattr(selection, "probe", without_litert)
-    choice = choose(bundle, "auto", threads=1)
+    choice = choose(bundle, 0, "auto", threads=1)
     assert choice.runtime == "onnxruntime"
     assert choice.refused == {"litert": "ImportError: x", "tflite": "ImportError: x"}
 
@@ -60,7 +63,7 @@ def test_wrong_latents_are_refused_with_the_reason(wrong_bundle: Bundle) -> None
     with pytest.raises(
         EncoderError, match=r"onnxruntime: 100.00% .* by up to 3.*install"
     ) as caught:
-        choose(wrong_bundle, "onnxruntime", threads=1)
+        choose(wrong_bundle, 0, "onnxruntime", threads=1)
     assert caught.value.exit_code == 4
     assert "\n" not in str(caught.value)
 
@@ -69,7 +72,7 @@ def test_a_model_that_cannot_be_loaded_is_refused(bundle: Bundle, tmp_path: Path
     pytest.importorskip("onnxruntime")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
-    fault = probe(bundle, "onnxruntime", broken, 1)
+    fault = probe(bundle, 0, "onnxruntime", broken, 1)
     assert fault is not None
     assert "\n" not in fault
 
@@ -91,4 +94,4 @@ def test_a_crashing_or_hanging_runtime_costs_only_its_process(
         return done
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert reason in (probe(bundle, "litert", Path("x"), 1) or "")
+    assert reason in (probe(bundle, 0, "litert", Path("x"), 1) or "")

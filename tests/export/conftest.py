@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from tactic.demo.photos import photos
 from tactic_train.density import LogisticMixture
 from tactic_train.heads import Head
-from tactic_train.networks import Codec, PaperCodec, StridedCodec
+from tactic_train.networks import BlockCodec, Codec, LappedCodec, PaperCodec
 from tactic_train.step import System
 
 CHANNELS = 8
 SPREAD = 3.0
+LEVELS = (1.0, 2.0)
 
 
 class TinyHead(Head):
@@ -49,15 +50,20 @@ def pictures() -> NDArray[np.uint8]:
     return np.stack(thinned)
 
 
-@pytest.fixture(params=["strided", "paper"])
+@pytest.fixture(params=["block", "paper"])
 def system(request: pytest.FixtureRequest, pictures: NDArray[np.uint8]) -> System:
-    """Both architectures in turn."""
+    """A linear encoder and one with activations in turn."""
     return make_system(request.param, pictures)
 
 
 @pytest.fixture
-def strided(pictures: NDArray[np.uint8]) -> System:
-    return make_system("strided", pictures)
+def block(pictures: NDArray[np.uint8]) -> System:
+    return make_system("block", pictures)
+
+
+@pytest.fixture
+def lapped(pictures: NDArray[np.uint8]) -> System:
+    return make_system("lapped", pictures)
 
 
 @torch.no_grad()
@@ -65,10 +71,11 @@ def make_system(arch: str, pictures: NDArray[np.uint8]) -> System:
     """Random weights that keep contrast; the last ones are scaled to latents of a useful range."""
     torch.manual_seed(7)
     codec: Codec
-    if arch == "strided":
-        codec = StridedCodec(CHANNELS, widths=(24, 32), decoder_widths=(24, 16, 16))
+    if arch in ("lapped", "block"):
+        made = LappedCodec if arch == "lapped" else BlockCodec
+        codec = made(CHANNELS, LEVELS, decoder_widths=(24, 16, 16))
     else:
-        codec = PaperCodec(CHANNELS, width=24)
+        codec = PaperCodec(CHANNELS, LEVELS, width=24)
     convolutions = [m for m in codec.encoder if isinstance(m, nn.Conv2d)]
     for module in convolutions:
         nn.init.kaiming_normal_(module.weight)
@@ -77,14 +84,16 @@ def make_system(arch: str, pictures: NDArray[np.uint8]) -> System:
         module.bias.uniform_(-0.1, 0.1)
     gain = SPREAD * torch.linspace(0.5, 1.5, CHANNELS) / last_latent(codec, pictures).std((0, 2, 3))
     convolutions[-1].weight *= gain[:, None, None, None]
-    density = LogisticMixture(CHANNELS)
+    assert codec.log_step is not None
+    codec.log_step.add_(torch.linspace(-0.1, 0.1, CHANNELS))
+    density = LogisticMixture(CHANNELS, len(LEVELS))
     density.mean.add_(torch.linspace(-1, 1, CHANNELS))
     return System(codec, density, TinyHead()).eval()
 
 
 def last_latent(codec: Codec, pictures: NDArray[np.uint8]) -> Tensor:
     """What the last convolution gives, before pooling."""
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    x = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() - codec.zero) / 255
     modules = list(codec.encoder)
     last = max(i for i, module in enumerate(modules) if isinstance(module, nn.Conv2d))
     for module in modules[: last + 1]:

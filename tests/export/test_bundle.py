@@ -82,15 +82,16 @@ def test_a_run_becomes_a_bundle(
         json.dumps(parity.as_json())
     )
     assert parity.pictures == 6
-    assert parity.onnxruntime.largest_difference <= 1
-    assert parity.litert.latents_differing == 0
+    (level,) = parity.levels
+    assert level.onnxruntime.largest_difference <= 1
+    assert level.litert.latents_differing == 0
     card = (tmp_path / "toy/model-card.md").read_text()
     assert all(f"| {name} | {value} |" in card for name, value in parity.rows())
     assert all("\n" not in line for line in said)
     assert torch.is_grad_enabled(), "whoever called may want to train"
 
     for runtime in ("litert", "onnxruntime"):
-        assert encoders.choose(bundle, runtime, 1).runtime == runtime
+        assert encoders.choose(bundle, 0, runtime, 1).runtime == runtime
     Pipeline(bundle, threads=1, top=2, now_ns=lambda: 0)
 
 

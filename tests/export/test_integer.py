@@ -12,7 +12,7 @@ from torch import nn
 
 from tactic_export.errors import ExportError
 from tactic_export.integer import IntegerConv, IntegerEncoder, IntegerMaxPool
-from tactic_export.quantise import best_scale, quantise
+from tactic_export.quantise import best_scale, quantise, rounded_weights
 from tactic_train.step import System
 
 Pads = tuple[int, int, int, int]
@@ -80,12 +80,36 @@ def test_latents_stay_near_those_of_the_float_encoder(
 ) -> None:
     with torch.no_grad():
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-        wanted = system.codec.encode(x).numpy()
-    found = quantise(system.codec, pictures)(pictures)
-    error = found - np.clip(wanted, -128, 127)
-    # Rounding alone gives a deviation of 0.29.
-    assert error.std() < 0.45
-    assert wanted.std() > 2
+        finest = quantise(system.codec, pictures)
+        for number, steps in enumerate(system.codec.steps()):
+            wanted = system.codec.encode(x, torch.full((len(x),), number)).numpy()
+            error = finest.scaled(steps.numpy())(pictures) - np.clip(wanted, -128, 127)
+            # Rounding alone gives a deviation of 0.29.
+            assert error.std() < 0.45
+            assert wanted.std() > 0.7
+
+
+def test_a_linear_encoder_loses_nothing_to_int8(
+    lapped: System, pictures: NDArray[np.uint8]
+) -> None:
+    with torch.no_grad():
+        x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+        wanted = lapped.codec.encode(x, torch.zeros(len(x), dtype=torch.int64)).numpy()
+    found = quantise(lapped.codec, pictures)(pictures)
+    assert np.mean(found != np.clip(np.rint(wanted), -128, 127)) < 0.02
+
+
+def test_errors_of_rounded_weights_cancel_on_what_the_layer_sees() -> None:
+    rng = np.random.default_rng(3)
+    inputs = rng.normal(0, 1, (400, 6)) @ rng.normal(0, 1, (6, 40))
+    weight, scales = rng.normal(0, 20, (4, 40)), np.full(4, 0.7)
+    rounded = rounded_weights(weight, scales, inputs.T @ inputs / len(inputs))
+    assert rounded.dtype == np.int8
+
+    def error(integers: NDArray[np.floating]) -> float:
+        return float(np.abs(inputs @ (integers * scales[:, None] - weight).T).mean())
+
+    assert error(rounded.astype(float)) < 0.3 * error(np.rint(weight / scales[:, None]))
 
 
 def test_bias_correction_takes_the_mean_error_out(
@@ -94,7 +118,7 @@ def test_bias_correction_takes_the_mean_error_out(
     encoder = quantise(system.codec, pictures)
     layers = iter(encoder.layers)
     integers = (pictures ^ np.uint8(0x80)).view(np.int8).transpose(0, 3, 1, 2)
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    x = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() - system.codec.zero) / 255
     with torch.no_grad():
         for module in system.codec.encoder:
             x = module(x)

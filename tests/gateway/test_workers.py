@@ -109,7 +109,7 @@ def test_without_a_birth_there_is_no_capture_time(bench: Bench, make_frame: Make
         ({"geometry": 1, "payload": b"\x00\x00\x01\x00" + bytes(800)}, "stream"),
         ({"payload": b""}, "stream"),
         ({"payload": b"\xff" * 501}, "stream"),
-        ({"level": 1}, "level"),
+        ({"level": 2}, "level"),
         ({"layers": 3}, "layers"),
     ],
 )
@@ -135,10 +135,10 @@ def test_a_batch_that_a_network_refuses_is_tried_one_by_one(
 ) -> None:
     pictures = Decoder.pictures
 
-    def fussy(self: Decoder, latents: Any) -> Any:
+    def fussy(self: Decoder, latents: Any, levels: Any) -> Any:
         if (latents == 13).any():
             raise DecodeError("model", "out of luck")
-        return pictures(self, latents)
+        return pictures(self, latents, levels)
 
     monkeypatch.setattr(Decoder, "pictures", fussy)
     bench.put(make_frame(0), make_frame(1, value=13), make_frame(2))

@@ -34,12 +34,14 @@ class Choice:
     refused: dict[str, str]
 
 
-def choose(bundle: Bundle, runtime: str, threads: int) -> Choice:
+def choose(bundle: Bundle, level: int, runtime: str, threads: int) -> Choice:
     """Probe runtimes and load the first that passes.
 
     Parameters
     ----------
     bundle : Bundle
+    level : int
+        Rate level.
     runtime : str
         ``auto``, or the only one to try.
     threads : int
@@ -51,8 +53,8 @@ def choose(bundle: Bundle, runtime: str, threads: int) -> Choice:
     """
     refused: dict[str, str] = {}
     for name in PREFERENCE if runtime == "auto" else (runtime,):
-        model = model_file(bundle, name)
-        fault = probe(bundle, name, model, threads)
+        model = model_file(bundle, level, name)
+        fault = probe(bundle, level, name, model, threads)
         if fault is None:
             return Choice(load(name, model, threads), name, refused)
         refused[name] = fault
@@ -63,18 +65,18 @@ def choose(bundle: Bundle, runtime: str, threads: int) -> Choice:
     )
 
 
-def model_file(bundle: Bundle, runtime: str) -> Path:
-    """Find the encoder file that a runtime reads."""
-    codec = bundle.codec
-    return bundle.file(codec.encoder_onnx if runtime == "onnxruntime" else codec.encoder_tflite)
+def model_file(bundle: Bundle, level: int, runtime: str) -> Path:
+    """Find the encoder file of a rate level that a runtime reads."""
+    files = bundle.codec.levels[level]
+    return bundle.file(files.encoder_onnx if runtime == "onnxruntime" else files.encoder_tflite)
 
 
-def probe(bundle: Bundle, runtime: str, model: Path, threads: int) -> str | None:
+def probe(bundle: Bundle, level: int, runtime: str, model: Path, threads: int) -> str | None:
     """Try a runtime in a process of its own; return why it cannot be used, or None."""
     entries = bundle.manifest.probe
     files = (model, bundle.file(entries.frames), bundle.file(entries.latents))
     command = [sys.executable, "-m", "tactic_device.encoders.probe", runtime]
-    command += [*map(str, files), str(threads)]
+    command += [*map(str, files), str(level), str(threads)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     try:
         done = subprocess.run(
