@@ -193,7 +193,7 @@ def test_a_picture_that_breaks_on_the_way_is_a_source_error(
 
 def test_a_level_is_one_that_the_bundle_declares(bundle: Bundle) -> None:
     assert [agent.find_level(bundle, wanted) for wanted in (None, 0, 1)] == [1, 0, 1]
-    with pytest.raises(ConfigError, match="encoder.level 2 is not in .* choose from 0 to 1"):
+    with pytest.raises(ConfigError, match=r"encoder.level 2 is not in .* choose from 0 to 1"):
         agent.find_level(bundle, 2)
 
 

@@ -35,7 +35,6 @@ def train_bundle(folder: Path, frames: list[Photo], say: Callable[[str], None]) 
                 features=2,
                 beta=3,
                 rounding="straight-through",
-                encoder="int8",
                 head_px=(128,),
             ),
         ),
