@@ -12,7 +12,8 @@ from torch import nn
 
 from tactic_export.errors import ExportError
 from tactic_export.integer import IntegerConv, IntegerEncoder, IntegerMaxPool
-from tactic_export.quantise import best_scale, quantise, rounded_weights
+from tactic_export.quantise import best_scale, quantise
+from tactic_train.rounding import rounded_weights
 from tactic_train.step import System
 
 Pads = tuple[int, int, int, int]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from tactic_train import checkpoint
 from tactic_train.config import TrainConfig
 from tactic_train.errors import CheckpointError, HeadError, TrainError
 from tactic_train.loop import WARM_UP_STEPS, build, learning_rate, train
+from tactic_train.rounding import rounded
 
 Toy = Callable[..., TrainConfig]
 LAPPED = {"arch": "lapped", "channels": 4, "levels": [1.0, 2.0, 4.0]}
@@ -66,6 +68,28 @@ def test_training_killed_and_resumed_is_training_uninterrupted(
     assert checkpoint.read(tmp_path / "killed" / checkpoint.NAME)["step"] == 2
     train(config, tmp_path / "killed")
     assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_a_fixed_encoder_has_integer_weights_and_rests(toy: Toy, tmp_path: Path) -> None:
+    first = toy().stage[0].model_copy(update={"steps": 1})
+    fixed = first.model_copy(update={"encoder": "fixed"})
+    found = []
+    for steps in (1, 3):
+        stages = [first, fixed.model_copy(update={"steps": steps})]
+        out = tmp_path / str(steps)
+        system, _ = train(toy(model=LAPPED, stage=stages, checkpoint_every=1), out)
+        found.append(weights(out))
+    name = "codec.encoder.0.weight"
+    assert torch.equal(found[0][name], found[1][name])
+    assert not torch.equal(found[0]["codec.decoder.0.weight"], found[1]["codec.decoder.0.weight"])
+    rows = found[0][name].flatten(1).double()
+    integers = rows / rows.abs().amax(dim=1, keepdim=True) * 127
+    torch.testing.assert_close(integers, integers.round(), rtol=0, atol=1e-3)
+    # What the export makes of it is the same encoder.
+    conv = system.codec.encoder[0]
+    assert isinstance(conv, torch.nn.Conv2d)
+    again, _ = rounded(conv, torch.rand(8, 3, 64, 64))
+    assert np.array_equal(again.reshape(rows.shape), integers.round().numpy())
 
 
 def test_a_head_moves_only_where_it_is_tuned(toy: Toy, tmp_path: Path) -> None:

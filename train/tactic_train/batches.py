@@ -18,6 +18,7 @@ from tactic_train.errors import DataError
 CACHE_BYTES = 2**30
 # Third word of the noise's seed; crops have the number of their image there.
 _NOISE = 2**32 - 1
+_FITTED = 192
 
 
 class Sample(NamedTuple):
@@ -183,6 +184,18 @@ def draw(
     kept = np.where(rng.random(images) < tail_drop, some, channels)
     level = (np.arange(images) + step) % levels
     return Draw(torch.from_numpy(noise), torch.from_numpy(level), torch.from_numpy(kept))
+
+
+def some_crops(items: tuple[Item, ...], crop_px: int, seed: int) -> Tensor:
+    """Cut what a network is fitted to before its first step, always the same crops.
+
+    Returns
+    -------
+    float32 (192, 3, side, side) in [0, 1]
+    """
+    crops = Crops(items, crop_px, seed)
+    chosen = StepSampler(len(crops), _FITTED, slice(None), seed=seed, start=0, stop=1)
+    return torch.stack([crops[key].picture for keys in chosen for key in keys]).float() / 255
 
 
 def make_loader(

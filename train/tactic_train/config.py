@@ -78,9 +78,11 @@ class Stage(Section):
     tail_drop: float = Field(default=0.0, ge=0, le=1)
     """Share of images of which the decoder sees a prefix of the channels only, so that the first
     ones carry most."""
-    encoder: Literal["float", "int8"] = "float"
+    encoder: Literal["float", "int8", "fixed"] = "float"
     """``int8``: weights and activations of the encoder on the int8 grid, so that quantising it
-    afterwards costs nothing (quantisation-aware training)."""
+    afterwards costs nothing (quantisation-aware training). ``fixed``: its weights are rounded to
+    int8 when the stage begins and stay as they are, so that decoder and head fit what the node will
+    really send."""
     head_px: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)] = (224,)
     """Sides at which the head sees the crop, taken in turn, one a step."""
 

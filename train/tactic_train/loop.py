@@ -21,6 +21,7 @@ from tactic_train.batches import (
     StepSampler,
     draw,
     make_loader,
+    some_crops,
 )
 from tactic_train.checkpoint import load_weights, resume, save
 from tactic_train.config import Stage, TrainConfig
@@ -30,12 +31,12 @@ from tactic_train.heads import make_head, measure_statistics, resize
 from tactic_train.networks import ARCHITECTURES, LappedCodec
 from tactic_train.photos import Photos, gather
 from tactic_train.report import LOG_EVERY, Report
+from tactic_train.rounding import fix_encoder
 from tactic_train.step import Losses, System
 from tactic_train.warm_start import warm_start
 
 __all__ = ["build", "learning_rate", "load_weights", "train"]
 
-_FITTED = 192
 WARM_UP_STEPS = 100
 
 
@@ -116,8 +117,9 @@ def train(config: TrainConfig, out: Path) -> tuple[System, Photos]:
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
-    # A stage that leaves the head alone gives it no gradient, which has to be announced.
-    distributed = DistributedDataParallelKwargs(find_unused_parameters=config.tunes_head)
+    # A stage that leaves head or encoder alone gives it no gradient, which has to be announced.
+    rests = config.tunes_head or any(stage.encoder == "fixed" for stage in config.stage)
+    distributed = DistributedDataParallelKwargs(find_unused_parameters=rests)
     accelerator = Accelerator(kwargs_handlers=[distributed])
     if config.batch % accelerator.num_processes:
         raise TrainError(
@@ -141,9 +143,7 @@ def _trained(system: System, config: TrainConfig) -> list[dict[str, Any]]:
 
 def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     """Fit to some training crops what is better not left to chance."""
-    crops = Crops(photos.train, config.data.crop_px, config.seed)
-    chosen = StepSampler(len(crops), _FITTED, slice(None), seed=config.seed, start=0, stop=1)
-    pictures = torch.stack([crops[key].picture for keys in chosen for key in keys]).float() / 255
+    pictures = some_crops(photos.train, config.data.crop_px, config.seed)
     if isinstance(system.codec, LappedCodec):
         warm_start(system.codec, system.density, pictures, config.model.step)
     if system.head.fresh and config.tunes_head:
@@ -170,7 +170,7 @@ class _Run:
         self.system = system
         self.model = model
         self.optimiser = optimiser
-        self.items = photos.train
+        self.photos = photos
         share = config.batch // accelerator.num_processes
         first = share * accelerator.process_index
         self.share = slice(first, first + share)
@@ -185,7 +185,7 @@ class _Run:
         if start == config.steps:
             return
         room_bytes = CACHE_BYTES // max(1, config.workers)
-        crops = Crops(self.items, config.data.crop_px, config.seed, room_bytes)
+        crops = Crops(self.photos.train, config.data.crop_px, config.seed, room_bytes)
         sampler = StepSampler(
             len(crops), config.batch, self.share, seed=config.seed, start=start, stop=config.steps
         )
@@ -203,7 +203,13 @@ class _Run:
     def _step(self, step: int, sample: Sample) -> Losses:
         stage, within = self.config.stage_at(step)
         self.system.head.requires_grad_(stage.head == "tuned" and self.config.tunes_head)
+        self.system.codec.encoder.requires_grad_(stage.encoder != "fixed")
         if within == 0:
+            if stage.encoder == "fixed":
+                pictures = some_crops(
+                    self.photos.train, self.config.data.crop_px, self.config.seed
+                ).to(self.accelerator.device)
+                fix_encoder(self.system.codec, pictures)
             # Another loss has gradients of another size, which Adam's memory would blow up.
             self.optimiser.state.clear()
         for group in self.optimiser.param_groups:
@@ -261,7 +267,8 @@ class _Run:
         for index in set(sample.broken.tolist()) - self.broken - {-1}:
             self.broken.add(index)
             if self.report:
+                items = self.photos.train
                 self.report.say(
-                    f"{self.items[index].name}: not readable, the next image stands in for it "
-                    f"({len(self.broken)} of {len(self.items)} so far)"
+                    f"{items[index].name}: not readable, the next image stands in for it "
+                    f"({len(self.broken)} of {len(items)} so far)"
                 )
