@@ -111,7 +111,7 @@ def test_training_data(fails: Fails, tmp_path: Path) -> None:
 
 def test_training_configuration(fails: Fails, tmp_path: Path) -> None:
     path = tmp_path / "train.toml"
-    path.write_text(EXPERIMENT.read_text().replace("beta = 2.5", "betta = 2.5"))
+    path.write_text(EXPERIMENT.read_text().replace("\nbeta =", "\nbetta =", 1))
     words = ("train.toml:", "stage.0.betta: unknown key; remove it")
     fails(CONFIG, words, "train", path, "--out", tmp_path / "run")
 
