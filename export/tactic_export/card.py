@@ -13,7 +13,8 @@ def model_card(plan: Plan, config: TrainConfig, frozen: Frozen, parity: Parity |
     sources = "\n".join(f"- `{source}`" for source in config.data.sources)
     stages = "\n".join(
         f"- {stage.steps} steps: {stage.distortion:g} · L_D + {stage.alpha:g} · L_T + "
-        f"{stage.beta:g} · L_R, task from {stage.task}, head {stage.head}, {stage.rounding}"
+        f"{stage.beta:g} · L_R, task from {stage.task}, head {stage.head}, {stage.rounding}, "
+        f"encoder {stage.encoder}, tail drop {stage.tail_drop:g}"
         for stage in config.stage
     )
     sizes = ", ".join(f"{width}×{height}" for height, width in plan.geometries)
