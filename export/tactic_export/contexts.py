@@ -1,7 +1,7 @@
 """Fit the context models: which decoded symbols foretell a symbol's mean and spread, how much.
 
 Both are linear in symbols that the decoder already has, fitted by least squares on training
-latents and rounded to the integers of the wire format ("Tables").
+latents and rounded to the integers of the wire format ("Contexts").
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ MEAN_TAPS, SCALE_TAPS = 8, 16
 MOST_ROWS = 60_000
 #: weight of the wish for small weights, in rows of data
 RIDGE = 50.0
-_FRACTIONS = 4
+#: tables for spreads from 2^-8 to 2^6 steps, four for each doubling and each quarter of a mean
+LOWEST_BIN, BINS, FRACTIONS = 8, 56, 4
 _ROUNDS = 3
 #: channels back from which the magnitudes beside a symbol are looked at
 _BESIDE = 16
@@ -26,24 +27,16 @@ _FLOOR = 0.02
 
 OFFSETS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 _HERE = OFFSETS.index((0, 0))
-Place = tuple[int, int, int]
 Rows = NDArray[np.float32]
 
 
-def fit_contexts(latents: NDArray[np.int8], first: int, bins: int, lowest: int) -> list[Context]:
-    """Fit a context to every channel.
+def fit_contexts(latents: NDArray[np.int8]) -> list[Context]:
+    """Fit a context to every channel; all choose among the same tables, the first of which is 0.
 
     Parameters
     ----------
     latents : int8 array (N, C, h, w)
         Of training crops.
-    first, bins, lowest : int
-        The tables that all channels share, as `tactic_codec.contexts.Context` declares them.
-
-    Returns
-    -------
-    list of Context
-        One for each channel; those of a channel without any symbol but 0 have no taps.
     """
     shifted = _shifted(latents)
     shifted = shifted[:: -(-len(shifted) // MOST_ROWS)]
@@ -60,10 +53,10 @@ def fit_contexts(latents: NDArray[np.int8], first: int, bins: int, lowest: int) 
                 mean=mean,
                 scale=scale,
                 bias=bias,
-                first=first,
-                bins=bins,
-                lowest=lowest,
-                fractions=_FRACTIONS,
+                first=0,
+                bins=BINS,
+                lowest=LOWEST_BIN,
+                fractions=FRACTIONS,
             )
         )
     return contexts
@@ -87,11 +80,9 @@ def _decoded(channel: int) -> list[int]:
 def _mean_taps(gram: Rows, channel: int) -> tuple[Tap, ...]:
     columns = np.array(_decoded(channel))
     target = channel * len(OFFSETS) + _HERE
-    chosen = columns
-    for _ in range(2):
-        weights = _solve(gram[np.ix_(chosen, chosen)], gram[chosen, target])
-        effect = np.abs(weights) * np.sqrt(np.diag(gram)[chosen])
-        chosen = chosen[np.sort(np.argsort(-effect)[:MEAN_TAPS])]
+    weights = _solve(gram[np.ix_(columns, columns)], gram[columns, target])
+    effect = np.abs(weights) * np.sqrt(np.diag(gram)[columns])
+    chosen = columns[np.sort(np.argsort(-effect)[:MEAN_TAPS])]
     weights = _solve(gram[np.ix_(chosen, chosen)], gram[chosen, target])
     return _taps(chosen, weights * MEAN_UNIT)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tactic_codec.contexts import SCALE_UNIT, Context, select
 from tactic_codec.entropy import EntropyModel
 from tactic_codec.tables import LOWEST, SYMBOLS, Table, TableSet
-from tactic_export.contexts import fit_contexts
+from tactic_export.contexts import BINS, FRACTIONS, LOWEST_BIN, fit_contexts
 from tactic_export.integer import IntegerEncoder
 from tactic_export.order import order_channels
 from tactic_export.quantise import quantise
@@ -23,8 +23,6 @@ CALIBRATION = 256
 _BATCH = 16
 #: weight of a Laplacian against what was counted, in symbols: it fills the tails
 PSEUDO_COUNT = 16.0
-#: tables for spreads from 2^-8 to 2^6 steps, four for each doubling
-LOWEST_BIN, BINS, FRACTIONS = 8, 56, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +77,7 @@ def freeze_models(
     density : LogisticMixture
         Fills the tails of the tables of single channels.
     """
-    contexts = [fit_contexts(level, 0, BINS, LOWEST_BIN) for level in latents]
+    contexts = [fit_contexts(level) for level in latents]
     picks = [
         [_pick(level, channel, context) for channel, context in enumerate(chosen)]
         for level, chosen in zip(latents, contexts, strict=True)

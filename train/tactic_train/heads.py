@@ -8,6 +8,7 @@ ruin it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tactic_train.vision import import_torchvision
 Weights = dict[str, Tensor]
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """A classifier of pictures in [0, 1].
 
     Attributes
@@ -42,9 +43,9 @@ class Head(nn.Module):
     labels: tuple[str, ...] = ()
     fresh: bool = False
 
+    @abstractmethod
     def features(self, picture: Tensor) -> tuple[list[Tensor], Tensor]:
         """Give inner maps for distillation and logits (N, classes); no resizing."""
-        raise NotImplementedError
 
     def forward(self, picture: Tensor, input_px: int | None = None) -> Tensor:
         """Logits (N, classes) of pictures float32 (N, 3, H, W) in [0, 1]."""

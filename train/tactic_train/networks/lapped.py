@@ -1,7 +1,7 @@
 """Our default codec: one linear convolution on the node, a heavy residual decoder on the gateway.
 
-The encoder is a learned lapped transform. Nothing is rounded between pixel and symbol, so int8
-computes exactly what was trained, and one matrix product is all that the node pays for.
+The encoder is a learned lapped transform. Nothing is rounded between pixel and symbol, so with
+weights on the int8 grid the node computes exactly what was trained, by one matrix product.
 """
 
 from __future__ import annotations
