@@ -230,3 +230,38 @@ def test_a_broken_image_is_named_and_training_goes_on(
 def test_a_digest_is_of_the_values(toy: Toy) -> None:
     assert checkpoint.digest(toy()) == checkpoint.digest(toy(seed=3))
     assert checkpoint.digest(toy()) != checkpoint.digest(toy(seed=4))
+
+
+def test_a_run_starts_from_another_ones_codec(toy: Toy, tmp_path: Path) -> None:
+    first = toy(stage=toy().stage[:1])
+    train(first, tmp_path / "first")
+    still = first.stage[0].model_copy(update={"learning_rate": 1e-12})
+    second = first.model_copy(update={"stage": (still,), "start": tmp_path / "first", "seed": 9})
+    system, _ = train(second, tmp_path / "second")
+    begun = checkpoint.read(tmp_path / "first" / checkpoint.NAME)
+    for name, value in system.codec.state_dict().items():
+        torch.testing.assert_close(value, begun["codec"][name])
+    for name, value in system.density.state_dict().items():
+        torch.testing.assert_close(value, begun["density"][name])
+
+
+def test_a_start_counts_by_its_content(toy: Toy, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / checkpoint.NAME).write_bytes(b"weights")
+    a, b, file = (
+        checkpoint.digest(toy(start=tmp_path / at)) for at in ("a", "b", f"a/{checkpoint.NAME}")
+    )
+    assert a == b == file != checkpoint.digest(toy())
+    (tmp_path / "b" / checkpoint.NAME).write_bytes(b"others")
+    assert checkpoint.digest(toy(start=tmp_path / "b")) != a
+
+
+def test_a_start_that_does_not_fit(toy: Toy, tmp_path: Path) -> None:
+    first = toy(stage=toy().stage[:1])
+    train(first, tmp_path / "first")
+    model = {"arch": "paper", "channels": 8}
+    with pytest.raises(CheckpointError, match=r"of another network .* take arch, channels"):
+        train(toy(model=model, start=tmp_path / "first"), tmp_path / "other")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        train(toy(start=tmp_path / "nowhere"), tmp_path / "none")

@@ -19,9 +19,22 @@ NAME = "checkpoint.pt"
 
 
 def digest(config: TrainConfig) -> str:
-    """Sixteen hexadecimal digits that name a configuration."""
-    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Sixteen hexadecimal digits that name a configuration.
+
+    Files that training begins with count by their content, wherever they lie.
+
+    Raises
+    ------
+    CheckpointError
+        One of them cannot be read.
+    """
+    values = config.model_dump(mode="json")
+    del values["start"]
+    if config.start:
+        values["start"] = _sha256(_start_path(config.start))
+    if config.head.weights:
+        values["head"]["weights"] = _sha256(config.head.weights)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def save(
@@ -96,6 +109,40 @@ def resume(out: Path, config: TrainConfig, system: System, optimiser: torch.opti
     load_weights(system, state)
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])
+
+
+def load_start(config: TrainConfig, system: System) -> None:
+    """Put the codec and the density that ``start`` names into a system.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing, damaged, or of another network.
+    """
+    assert config.start
+    path = _start_path(config.start)
+    state = read(path)
+    try:
+        system.codec.load_state_dict(state["codec"])
+        system.density.load_state_dict(state["density"])
+    except RuntimeError as fault:
+        raise CheckpointError(
+            f"{path}: of another network than this configuration's; "
+            "take arch, channels and levels of [model] from the run it belongs to"
+        ) from fault
+
+
+def _start_path(start: Path) -> Path:
+    return start / NAME if start.is_dir() else start
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as fault:
+        raise CheckpointError(
+            f"{path}: {fault.strerror}; correct the path in the configuration"
+        ) from fault
 
 
 def load_weights(system: System, state: dict[str, Any]) -> None:

