@@ -24,7 +24,8 @@ BATCHES, BATCH, HEAD_PX = 6, 16, 160
 
 def terms(system: System, picture: Tensor) -> dict[str, Tensor]:
     """Means over a batch whose images have the rate levels in turn, as in training."""
-    level = torch.arange(len(picture)) % len(system.codec.levels)
+    level = torch.arange(len(picture)) % system.codec.levels
+    level = level[:, None].expand(-1, system.codec.channels)
     latent = system.codec.encode(picture, level)
     reconstruction = system.codec.decode(losses.quantise_straight_through(latent), level)
     maps, scores = system.head.features(resize(reconstruction.clamp(0, 1), HEAD_PX))

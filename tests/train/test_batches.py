@@ -37,8 +37,7 @@ def test_order_and_draws_never_change_between_versions() -> None:
     drawn = draw(7, 1, (3, 16, 1, 1), levels=2, tail_drop=0.5)
     first = [0.09261, 0.269494, -0.471036]
     assert drawn.noise[0, :3, 0, 0].tolist() == pytest.approx(first, abs=1e-6)
-    assert drawn.level.tolist() == [1, 0, 1]
-    assert drawn.kept.tolist() == [16, 2, 16]
+    assert drawn.level.tolist() == [[0] * 16, [0] * 2 + [2] * 14, [1] * 16]
 
 
 def same(a: Draw, b: Draw) -> list[bool]:
@@ -49,10 +48,12 @@ def test_a_draw_is_a_function_of_seed_and_step() -> None:
     shape = (64, 8, 4, 4)
     drawn = draw(1, 5, shape, levels=3, tail_drop=0.5)
     np.random.default_rng().random()
-    assert same(drawn, draw(1, 5, shape, 3, 0.5)) == [True, True, True]
-    assert same(drawn, draw(1, 6, shape, 3, 0.5)) == [False, False, False]
-    # The levels go in turn, whatever the seed.
-    assert same(drawn, draw(2, 5, shape, 3, 0.5)) == [False, True, False]
+    assert same(drawn, draw(1, 5, shape, 3, 0.5)) == [True, True]
+    assert same(drawn, draw(1, 6, shape, 3, 0.5)) == [False, False]
+    other = draw(2, 5, shape, 3, 0.5)
+    assert same(drawn, other) == [False, False]
+    # The images' own levels go in turn, whatever the seed.
+    assert torch.equal(drawn.level[:, 0], other.level[:, 0])
 
 
 def test_noise_is_uniform() -> None:
@@ -63,22 +64,47 @@ def test_noise_is_uniform() -> None:
     assert noise.var().item() == pytest.approx(1 / 12, rel=0.05)
 
 
-def test_every_image_of_a_batch_has_every_level_in_turn() -> None:
-    levels = torch.stack([draw(0, s, (4, 1, 1, 1), 3, 0.0).level for s in range(3)])
-    assert levels.tolist() == [[0, 1, 2, 0], [1, 2, 0, 1], [2, 0, 1, 2]]
-    assert levels.dtype == torch.int64
+def test_levels_go_in_turn_and_finer_ones_have_more_turns() -> None:
+    drawn = [draw(0, step, (4, 2, 1, 1), 3, 0.0).level for step in range(3)]
+    first = torch.cat(drawn)[:, 0].tolist()
+    assert first == [0, 0, 0, 1, 1, 2] * 2
+    assert all(torch.equal(level, level[:, :1].expand_as(level)) for level in drawn)
+    assert drawn[0].dtype == torch.int64
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5, 8])
+@pytest.mark.parametrize("batch", [1, 15, 16])
+def test_level_k_of_l_has_l_minus_k_turns(levels: int, batch: int) -> None:
+    turns = levels * (levels + 1) // 2
+    drawn = [draw(0, step, (batch, 1, 1, 1), levels, 0.0).level for step in range(turns)]
+    counts = torch.cat(drawn).flatten().bincount()
+    assert counts.tolist() == [batch * (levels - k) for k in range(levels)]
 
 
 @pytest.mark.parametrize(("channels", "fewest"), [(64, 8), (4, 1)])
-def test_tails_are_dropped_down_to_an_eighth(channels: int, fewest: int) -> None:
+def test_the_last_channels_are_coarser_down_to_an_eighth(channels: int, fewest: int) -> None:
     shape = (4000, channels, 1, 1)
-    none, some, all_ = (draw(0, 0, shape, 1, share).kept for share in (0.0, 0.2, 1.0))
+    none, some, all_ = (
+        (level == level[:, :1]).sum(dim=1)
+        for level in (draw(0, 0, shape, 3, share).level for share in (0.0, 0.2, 1.0))
+    )
     assert (none == channels).all()
     assert [int(all_.min()), int(all_.max())] == [fewest, channels]
-    # Who may lose channels may also keep them all.
+    # Who may have coarser channels may also have none.
     chance = 1 - 1 / (channels - fewest + 1)
     assert (some < channels).float().mean().item() == pytest.approx(0.2 * chance, abs=0.02)
     assert all_.float().mean().item() == pytest.approx((fewest + channels) / 2, rel=0.03)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5])
+def test_coarser_channels_are_two_levels_coarser_or_not_sent(levels: int) -> None:
+    level = draw(0, 0, (500, 8, 1, 1), levels, tail_drop=1.0).level
+    first, last = level[:, :1], level[:, -1:]
+    assert torch.equal(level.sort(dim=1).values, level)
+    assert torch.equal((level == first) | (level == last), torch.ones_like(level, dtype=torch.bool))
+    cut = (first != last).flatten()
+    assert torch.equal(last[cut], (first[cut] + 2).clamp(max=levels))
+    assert set(first.flatten().tolist()) == set(range(levels))
 
 
 @pytest.mark.parametrize("size", [(40, 48), (5, 9), (1, 1), (300, 33)])

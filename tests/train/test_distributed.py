@@ -73,8 +73,10 @@ def test_two_processes_are_one(
 ) -> None:
     # Adam turns rounding errors of small gradients into whole steps; plain descent compares them.
     monkeypatch.setattr(torch.optim, "Adam", functools.partial(torch.optim.SGD, lr=1e-3))
-    stages = [stage.model_copy(update={"tail_drop": 0.5}) for stage in toy().stage]
-    model = {"arch": "lapped", "channels": 8, "levels": [1.0, 2.0, 4.0]}
+    # Steps of gradients as small as those of the quantisation steps have to be long to be seen.
+    changes = {"tail_drop": 0.5, "learning_rate": 0.1}
+    stages = [stage.model_copy(update=changes) for stage in toy().stage]
+    model = {"arch": "lapped", "channels": 8, "levels": 3}
     config = toy(head=LIGHT, model=model, stage=stages)
     system, _ = train(config, tmp_path / "one")
     (tmp_path / "train.toml").write_text(as_toml(config))

@@ -21,7 +21,7 @@ from tactic_train.loop import WARM_UP_STEPS, build, learning_rate, train
 from tactic_train.rounding import rounded
 
 Toy = Callable[..., TrainConfig]
-LAPPED = {"arch": "lapped", "channels": 4, "levels": [1.0, 2.0, 4.0]}
+LAPPED = {"arch": "lapped", "channels": 4, "levels": 3}
 
 DIE_AT_STEP_3 = """
 import os, signal, sys
@@ -165,7 +165,7 @@ def test_the_encoder_learns_at_its_own_pace(
 ) -> None:
     monkeypatch.setattr(torch.optim, "Adam", Rates)
     monkeypatch.setattr(Rates, "seen", [])
-    config = toy(model={"arch": arch, "channels": 4, "levels": [1.0, 2.0]})
+    config = toy(model={"arch": arch, "channels": 4, "levels": 2})
     system, _ = train(config, tmp_path)
     expected = [learning_rate(*config.stage_at(step)) for step in range(config.steps)]
     assert len({round(rate, 12) for rate in expected}) > 1

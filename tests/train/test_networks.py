@@ -9,20 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from tactic_train import losses
-from tactic_train.networks import ARCHITECTURES, BlockCodec, Codec, LappedCodec, macs_per_pixel
+from tactic_train.networks import (
+    ARCHITECTURES,
+    NEST,
+    BlockCodec,
+    Codec,
+    LappedCodec,
+    macs_per_pixel,
+    per_channel,
+)
 
 ALL = pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
-ONE = (1.0,)
-FIVE = (1.0, 1.4, 2.0, 2.8, 4.0)
-LEVELS = pytest.mark.parametrize("levels", [ONE, FIVE], ids=["one-level", "five-levels"])
+LEVELS = pytest.mark.parametrize("levels", [1, 5], ids=["one-level", "five-levels"])
 
 
-def make(arch: str, levels: tuple[float, ...] = ONE) -> Codec:
-    """Six channels; the coarser levels' steps differ from channel to channel."""
+def make(arch: str, levels: int = 1) -> Codec:
+    """Six channels; the steps of levels 1 and 3 differ from channel to channel."""
     torch.manual_seed(0)
     codec = ARCHITECTURES[arch](channels=6, levels=levels)
     if codec.log_step is not None:
-        nn.init.uniform_(codec.log_step, 0.2, 1.5)
+        nn.init.uniform_(codec.log_step, 0.2, 1.0)
     return codec
 
 
@@ -38,17 +44,27 @@ def noisy(codec: Codec, image: Tensor, level: Tensor) -> Tensor:
     return codec.decode(losses.add_noise(latent, noise), level)
 
 
-def at(level: int, images: int = 1) -> Tensor:
-    return torch.full((images,), level)
+def at(*levels: int) -> Tensor:
+    """Images of these levels, the same in all six channels; int64 (N, 6)."""
+    return torch.tensor(levels)[:, None].expand(-1, 6)
+
+
+def seen_by_the_decoder(codec: Codec, latent: Tensor, level: Tensor) -> Tensor:
+    seen: list[Tensor] = []
+    hook = codec.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        codec.decode(latent, level)
+    hook.remove()
+    return seen[0]
 
 
 @ALL
 @LEVELS
 @pytest.mark.parametrize("size", [(32, 32), (48, 80)])
-def test_shapes(arch: str, levels: tuple[float, ...], size: tuple[int, int]) -> None:
+def test_shapes(arch: str, levels: int, size: tuple[int, int]) -> None:
     codec = make(arch, levels)
     height, width = size
-    level = torch.tensor([0, len(levels) - 1])
+    level = at(0, levels - 1)
     with torch.no_grad():
         latent = codec.encode(picture(2, height, width), level)
         assert latent.shape == (2, 6, height // codec.stride, width // codec.stride)
@@ -75,67 +91,119 @@ def test_our_encoder_is_linear(arch: str) -> None:
 
 @ALL
 @LEVELS
-def test_every_weight_gets_a_gradient(arch: str, levels: tuple[float, ...]) -> None:
+def test_every_weight_gets_a_gradient(arch: str, levels: int) -> None:
     codec = make(arch, levels)
-    level = torch.arange(len(levels))
-    torch.autograd.backward(noisy(codec, picture(len(levels)), level).square().mean())
+    drawn = noisy(codec, picture(levels), at(*range(levels)))
+    torch.autograd.backward(drawn.square().mean())
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in codec.parameters())
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in codec.parameters())
 
 
 @ALL
-def test_a_step_learns_from_the_images_of_its_level(arch: str) -> None:
-    moved = []
-    for level in (torch.arange(5), torch.tensor([0, 2, 2, 2, 2])):
-        codec = make(arch, FIVE)
-        torch.autograd.backward(noisy(codec, picture(5), level).square().mean())
-        assert codec.log_step is not None and codec.log_step.grad is not None
-        moved.append((codec.log_step.grad.abs().sum(dim=1) > 0).tolist())
-    assert moved == [[True] * 4, [False, True, False, False]]
+@pytest.mark.parametrize(("level", "learns"), [(0, False), (1, True), (2, False), (3, True)])
+def test_the_odd_levels_teach_how_far_they_are_from_the_even(
+    arch: str, level: int, learns: bool
+) -> None:
+    codec = make(arch, 5)
+    torch.autograd.backward(noisy(codec, picture(1), at(level)).square().mean())
+    assert codec.log_step is not None and codec.log_step.grad is not None
+    assert ((codec.log_step.grad != 0) == learns).all()
 
 
 @ALL
-def test_steps_start_as_configured_and_the_finest_stay_one(arch: str) -> None:
-    codec = ARCHITECTURES[arch](channels=6, levels=FIVE)
-    torch.testing.assert_close(codec.steps(), torch.tensor(FIVE)[:, None].expand(5, 6))
-    assert torch.equal(make(arch, FIVE).steps()[0], torch.ones(6))
+def test_steps_of_every_second_level_are_exactly_three_times_as_wide(arch: str) -> None:
+    steps = make(arch, 5).steps()
+    assert steps.shape == (5, 6)
+    assert torch.equal(steps[0], torch.ones(6))
+    assert torch.equal(steps[2:], NEST * steps[:-2])
+    assert len(set(steps[1].tolist())) == 6
+
+
+@ALL
+def test_steps_start_at_equal_ratios(arch: str) -> None:
+    steps = ARCHITECTURES[arch](channels=6, levels=5).steps()
+    torch.testing.assert_close(steps, (3 ** (torch.arange(5) / 2))[:, None].expand(5, 6))
     assert torch.equal(make(arch).steps(), torch.ones(1, 6))
 
 
 @ALL
-def test_a_checkpoint_holds_steps_of_coarser_levels_only(arch: str) -> None:
-    assert make(arch, FIVE).state_dict()["log_step"].shape == (4, 6)
-    assert {"log_step", "levels"}.isdisjoint(make(arch).state_dict())
+def test_a_checkpoint_holds_one_step_for_each_channel_of_several_levels(arch: str) -> None:
+    for levels in (2, 5):
+        assert make(arch, levels).state_dict()["log_step"].shape == (6,)
+    assert {"log_step", "numbers"}.isdisjoint(make(arch).state_dict())
+
+
+@ALL
+def test_a_coarse_latent_is_the_finer_one_divided_by_three(arch: str) -> None:
+    codec = make(arch, 5)
+    with torch.no_grad():
+        # Large enough that the coarsest symbols are not all zero.
+        latents = [100 * codec.encode(picture(1, 128, 128), at(level)) for level in range(5)]
+    for fine, coarse in zip(latents[:-2], latents[2:], strict=True):
+        # Where a latent lies between two cells, floating point decides.
+        tie = (coarse - coarse.floor() - 0.5).abs() < 1e-4
+        assert tie.float().mean() < 0.01
+        again = torch.where(tie, coarse.round(), (fine.round() / NEST).round())
+        assert torch.equal(again, coarse.round())
+        refinement = fine.round() - NEST * again
+        assert {-1.0, 0.0, 1.0} == set(refinement[~tie].tolist())
 
 
 @ALL
 @LEVELS
-def test_a_level_divides_by_its_steps_and_multiplies_again(
-    arch: str, levels: tuple[float, ...]
-) -> None:
+def test_a_level_divides_by_its_steps_and_multiplies_again(arch: str, levels: int) -> None:
     codec = make(arch, levels)
     image = picture(1)
-    seen: list[Tensor] = []
-    codec.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
         finest = codec.encode(image, at(0))
-        for level in range(len(levels)):
+        for level in range(levels):
             latent = codec.encode(image, at(level))
-            steps = codec.steps()[level]
-            torch.testing.assert_close(latent * steps[None, :, None, None], finest)
-            codec.decode(latent, at(level))
-    planes = 0 if levels == ONE else len(levels)
-    for level, inputs in enumerate(seen):
-        torch.testing.assert_close(inputs[:, :6], finest)
-        told = torch.eye(len(levels))[level, :planes]
-        assert torch.equal(inputs[:, 6:], told[None, :, None, None].expand_as(inputs[:, 6:]))
-    assert all(inputs.shape[1] == 6 + planes for inputs in seen)
+            torch.testing.assert_close(latent * per_channel(codec.steps(), at(level)), finest)
+            seen = seen_by_the_decoder(codec, latent, at(level))
+            torch.testing.assert_close(seen[:, :6], finest)
 
 
 @ALL
-def test_the_planes_tell_the_decoder_its_level(arch: str) -> None:
-    # What the decoder sees apart from them is the same, as the test above says.
-    codec = make(arch, FIVE)
+@LEVELS
+def test_planes_tell_the_decoder_a_whole_level_by_a_one(arch: str, levels: int) -> None:
+    codec = make(arch, levels)
+    latent = codec.encode(picture(levels), at(*range(levels)))
+    told = seen_by_the_decoder(codec, latent, at(*range(levels)))[:, 6:]
+    expected = torch.eye(levels) if levels > 1 else torch.empty(1, 0)
+    assert torch.equal(told, expected[:, :, None, None].expand(-1, -1, *latent.shape[-2:]))
+
+
+@ALL
+def test_planes_tell_a_mixed_level_between_two(arch: str) -> None:
+    codec = make(arch, 5)
+    # Means 1 and two thirds, 1 and a third, 4.
+    level = torch.tensor([[1, 1, 1, 1, 3, 3], [0, 0, 2, 2, 2, 2], [3, 3, 3, 5, 5, 5]])
+    seen = seen_by_the_decoder(codec, codec.encode(picture(3), level), level)[:, 6:]
+    third = 1 / 3
+    told = torch.tensor([[0, third, 2 * third, 0, 0], [0, 2 * third, third, 0, 0], [0, 0, 0, 0, 1]])
+    torch.testing.assert_close(seen, told[:, :, None, None].expand_as(seen))
+
+
+@ALL
+@LEVELS
+def test_a_channel_beyond_the_coarsest_level_decodes_to_zero(arch: str, levels: int) -> None:
+    codec = make(arch, levels)
+    level = torch.tensor([[levels - 1] * 4 + [levels] * 2])
+    with torch.no_grad():
+        latent = codec.encode(picture(1), level)
+        # It is given at the coarsest level all the same, and looked at by nobody.
+        torch.testing.assert_close(latent, codec.encode(picture(1), at(levels - 1)))
+    seen = seen_by_the_decoder(codec, latent, level)
+    whole = seen_by_the_decoder(codec, latent, at(levels - 1))
+    assert seen[:, 4:6].abs().sum() == 0
+    assert whole[:, 4:6].abs().sum() > 0
+    assert torch.equal(seen[:, :4], whole[:, :4])
+
+
+@ALL
+def test_the_planes_reach_the_picture(arch: str) -> None:
+    # What the decoder sees apart from them is the same, as a test above says.
+    codec = make(arch, 5)
     image = picture(1)
     with torch.no_grad():
         drawn = [codec.decode(codec.encode(image, at(k)), at(k)) for k in range(5)]
@@ -144,9 +212,10 @@ def test_the_planes_tell_the_decoder_its_level(arch: str) -> None:
 
 
 @ALL
-def test_images_of_a_batch_have_levels_of_their_own(arch: str) -> None:
-    codec = make(arch, FIVE)
-    images, level = picture(3), torch.tensor([4, 0, 2])
+def test_images_and_channels_have_levels_of_their_own(arch: str) -> None:
+    codec = make(arch, 5)
+    images = picture(3)
+    level = torch.tensor([[4] * 6, [0, 0, 0, 2, 2, 2], [2, 4, 5, 0, 1, 3]])
     with torch.no_grad():
         latent = codec.encode(images, level)
         drawn = codec.decode(latent, level)
@@ -154,6 +223,9 @@ def test_images_of_a_batch_have_levels_of_their_own(arch: str) -> None:
             alone = codec.encode(images[i : i + 1], level[i : i + 1])
             torch.testing.assert_close(alone, latent[i : i + 1])
             torch.testing.assert_close(codec.decode(alone, level[i : i + 1]), drawn[i : i + 1])
+        for channel, own in enumerate(level[2].clamp(max=4).tolist()):
+            plain = codec.encode(images[2:], at(own))
+            torch.testing.assert_close(plain[0, channel], latent[2, channel])
 
 
 @pytest.mark.parametrize("network", [BlockCodec, LappedCodec])
@@ -187,7 +259,9 @@ def test_windows_overlap_by_half_of_themselves_or_not_at_all(arch: str, reach_px
 def test_the_papers_decoder_starts_away_from_black() -> None:
     for seed in range(5):
         torch.manual_seed(seed)
-        drawn = ARCHITECTURES["paper"](channels=16).decode(torch.zeros(1, 16, 4, 4), at(0))
+        drawn = ARCHITECTURES["paper"](channels=16).decode(
+            torch.zeros(1, 16, 4, 4), torch.zeros(1, 16, dtype=torch.int64)
+        )
         assert drawn.amin() > 0.1
 
 
@@ -197,7 +271,7 @@ def test_names_are_their_own(arch: str) -> None:
 
 
 @LEVELS
-def test_cost_on_the_node(levels: tuple[float, ...]) -> None:
+def test_cost_on_the_node(levels: int) -> None:
     assert macs_per_pixel(LappedCodec(64, levels)) == 768
     assert macs_per_pixel(BlockCodec(64, levels)) == 192
     assert macs_per_pixel(make("paper", levels)) == 3 * 32 * 9 + 32 * 6 * 9 / 4

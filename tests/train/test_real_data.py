@@ -26,6 +26,6 @@ def test_the_photo_experiment_finds_its_photos() -> None:
     assert len(chosen) == 1000
     assert {item.label for item in chosen} >= {0, 155, 701}
     found = evaluate(build(config), chosen[::25], head_px=224)
-    assert len(found) == len(config.model.levels)
+    assert len(found) == config.model.levels
     assert all(level.accuracy_uncompressed for level in found)
     assert (found[0].accuracy_uncompressed or 0) > 0.4

@@ -47,14 +47,14 @@ class Identity(PaperCodec):
 
     stride = 1
 
-    def __init__(self, levels: tuple[float, ...] = (1.0,)) -> None:
+    def __init__(self, levels: int = 1) -> None:
         super().__init__(3, levels)
         self.encoder = nn.Sequential(Gain(100))
         self.decoder = Gain(0.01)
 
 
-def system(head: Head, teacher: Head | None = None, levels: tuple[float, ...] = (1.0,)) -> System:
-    density = LogisticMixture(3, len(levels))
+def system(head: Head, teacher: Head | None = None, levels: int = 1) -> System:
+    density = LogisticMixture(3, levels)
     nn.init.constant_(density.log_scale, 2.0)
     return System(Identity(levels), density, head, teacher)
 
@@ -70,9 +70,9 @@ def whole_picture(images: int = 2) -> Tensor:
     return torch.randint(0, 101, (images, 3, 32, 32), generator=generator) / 100
 
 
-def drawn(noise: Tensor, level: list[int] | None = None, kept: list[int] | None = None) -> Draw:
-    images = len(noise)
-    return Draw(noise, torch.tensor(level or [0] * images), torch.tensor(kept or [3] * images))
+def drawn(noise: Tensor, level: list[int] | None = None) -> Draw:
+    """Images of these levels, the same in all three channels."""
+    return Draw(noise, torch.tensor(level or [0] * len(noise))[:, None].expand(-1, 3))
 
 
 LABELS = torch.tensor([1, -1])
@@ -97,8 +97,8 @@ def test_total_is_eq_9() -> None:
 
 
 def test_every_level_has_a_weight_of_its_own() -> None:
-    levels, of = (1.0, 2.0, 5.0), [2, 0, 1]
-    model = system(Mean(), levels=levels)
+    of = [2, 0, 1]
+    model = system(Mean(), levels=3)
     picture, labels = whole_picture(3), torch.tensor([1, 0, 3])
     noise = torch.rand(picture.shape, generator=torch.Generator().manual_seed(1)) - 0.5
     asked = stage(task="both")
@@ -108,9 +108,8 @@ def test_every_level_has_a_weight_of_its_own() -> None:
         given = drawn(noise[one], [level])
         total, l_d, l_t, l_r = model(picture[one], labels[one], given, asked, 32)
         # Noise of one step is that of a level, on a scale of 100 steps of the finest.
-        expected = (noise[one] * levels[level] / 100).square().mean()
-        torch.testing.assert_close(l_d, expected)
-        step = levels[level]
+        step = 3 ** (level / 2)
+        torch.testing.assert_close(l_d, (noise[one] * step / 100).square().mean())
         torch.testing.assert_close(total, (2.0 * l_d + 3.0 * l_t + 0.5 * step**2 * l_r) / step)
         totals.append(total)
         terms.append(torch.stack([l_d, l_t, l_r]))
@@ -120,19 +119,19 @@ def test_every_level_has_a_weight_of_its_own() -> None:
 
 
 def test_the_rate_is_that_of_the_level() -> None:
-    model = system(Mean(), levels=(1.0, 2.0))
+    model = system(Mean(), levels=3)
     with torch.no_grad():
-        model.density.log_scale[:, 1] -= 1
-    given = drawn(LOUD.noise, [0, 1])
+        model.density.log_scale[:, 2] -= 1
+    given = drawn(LOUD.noise, [0, 2])
     rate = model(whole_picture(), LABELS, given, stage(alpha=0.0), 32).rate
-    latent = whole_picture() * 100 / torch.tensor([1.0, 2.0])[:, None, None, None] + 0.4
-    bits = model.density.bits(latent, torch.tensor([0, 1])).sum(dim=(1, 2, 3)) / 32**2
+    latent = whole_picture() * 100 / torch.tensor([1.0, 3.0])[:, None, None, None] + 0.4
+    bits = model.density.bits(latent, given.level).sum(dim=(1, 2, 3)) / 32**2
     assert bits[0].item() != pytest.approx(bits[1].item(), rel=0.05)
     torch.testing.assert_close(rate, bits.mean())
 
 
 def test_steps_learn_in_a_batch_that_holds_every_level() -> None:
-    model = system(Mean(), levels=(1.0, 2.0, 5.0))
+    model = system(Mean(), levels=3)
     noise = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) - 0.5
     for rounding in ("noise", "straight-through"):
         given = drawn(noise, [0, 1, 2])
@@ -140,15 +139,15 @@ def test_steps_learn_in_a_batch_that_holds_every_level() -> None:
         total = model(whole_picture(3), torch.zeros(3), given, asked, 32).total
         assert model.codec.log_step is not None
         (gradient,) = torch.autograd.grad(total, model.codec.log_step)
-        assert gradient.shape == (2, 3)
+        assert gradient.shape == (3,)
         assert gradient.abs().min() > 1e-6
 
 
 @pytest.mark.parametrize("rounding", ["noise", "straight-through"])
-def test_dropped_channels_reach_neither_the_decoder_nor_the_rate(rounding: str) -> None:
+def test_channels_that_are_not_sent_reach_neither_the_decoder_nor_the_rate(rounding: str) -> None:
     model = system(Mean())
     asked = stage(alpha=0.0, rounding=rounding)
-    given = drawn(LOUD.noise, kept=[1, 3])
+    given = Draw(LOUD.noise, torch.tensor([[0, 1, 1], [0, 0, 0]]))
     picture = whole_picture()
     losses = model(picture, LABELS, given, asked, 32)
     decoder = model.codec.decoder
@@ -165,14 +164,23 @@ def test_dropped_channels_reach_neither_the_decoder_nor_the_rate(rounding: str) 
     torch.testing.assert_close(losses.distortion, lost)
 
 
-def test_dropped_channels_teach_nothing() -> None:
+def test_channels_that_are_not_sent_teach_nothing() -> None:
     model = system(Mean())
-    total = model(whole_picture(), LABELS, drawn(LOUD.noise, kept=[1, 1]), stage(), 32).total
+    given = Draw(LOUD.noise, torch.tensor([[0, 1, 1], [0, 1, 1]]))
+    total = model(whole_picture(), LABELS, given, stage(), 32).total
     torch.autograd.backward(total)
     moved = [
         p.grad.abs().sum(dim=(0, 1)) > 0 for p in model.density.parameters() if p.grad is not None
     ]
     assert [m.tolist() for m in moved] == [[True, False, False]] * 3
+
+
+def test_an_image_is_weighed_by_its_first_channels_level() -> None:
+    model = system(Mean(), levels=3)
+    given = Draw(LOUD.noise[:1], torch.tensor([[1, 3, 3]]))
+    losses = model(whole_picture(1), LABELS[:1], given, stage(alpha=0.0), 32)
+    by_hand = (2.0 * losses.distortion + 0.5 * 3 * losses.rate) / 3**0.5
+    torch.testing.assert_close(losses.total, by_hand)
 
 
 def test_without_alpha_the_head_is_not_run() -> None:
@@ -209,8 +217,8 @@ def test_the_gradient_reaches_a_tuned_head_and_passes_a_frozen_one() -> None:
 
 def test_an_int8_stage_puts_the_encoder_on_its_grid() -> None:
     torch.manual_seed(0)
-    model = System(BlockCodec(4, (1.0, 3.0)), LogisticMixture(4, 2), Mean())
-    given = Draw(torch.zeros(2, 4, 2, 2), torch.tensor([0, 1]), torch.tensor([4, 4]))
+    model = System(BlockCodec(4, levels=2), LogisticMixture(4, 2), Mean())
+    given = Draw(torch.zeros(2, 4, 2, 2), torch.tensor([[0] * 4, [1] * 4]))
     exact, rounded = (
         model(whole_picture(), LABELS, given, stage(alpha=0.0, encoder=kind), 32)
         for kind in ("float", "int8")

@@ -11,7 +11,6 @@ from tactic_train.networks import BlockCodec, LappedCodec
 from tactic_train.warm_start import warm_start
 
 STEP = 0.4
-FIVE = (1.0, 1.4, 2.0, 2.8, 4.0)
 BOTH = pytest.mark.parametrize("network", [BlockCodec, LappedCodec])
 Network = type[LappedCodec]
 
@@ -34,11 +33,11 @@ def start(
     network: Network,
     channels: int,
     pictures: Tensor,
-    levels: tuple[float, ...] = (1.0,),
+    levels: int = 1,
     step: float = STEP,
 ) -> tuple[LappedCodec, LogisticMixture]:
     torch.manual_seed(0)
-    codec, density = network(channels, levels), LogisticMixture(channels, len(levels))
+    codec, density = network(channels, levels), LogisticMixture(channels, levels)
     warm_start(codec, density, pictures, step)
     return codec, density
 
@@ -52,9 +51,13 @@ def linear(network: Network, channels: int, pictures: Tensor) -> LappedCodec:
     return codec
 
 
+def at(codec: LappedCodec, pictures: Tensor, level: int = 0) -> Tensor:
+    return torch.full((len(pictures), codec.channels), level)
+
+
 def coded(codec: LappedCodec, pictures: Tensor, level: int = 0) -> tuple[Tensor, float]:
     """Rounded latents, and the error of what is drawn from them over the pictures' variance."""
-    levels = torch.full((len(pictures),), level)
+    levels = at(codec, pictures, level)
     with torch.no_grad():
         latent = codec.encode(pictures, levels).round()
         error = (codec.decode(latent, levels) - pictures).square().mean()
@@ -78,21 +81,20 @@ def test_it_already_draws_and_knows_the_rate(network: Network, channels: int) ->
     latent, error = coded(codec, pictures)
     assert error < 0.03
     with torch.no_grad():
-        bits = density.bits(latent, torch.zeros(len(latent), dtype=torch.int64)).mean()
+        bits = density.bits(latent, at(codec, pictures)).mean()
     assert entropy(latent) < bits < entropy(latent) + 0.25
 
 
 @BOTH
 def test_it_draws_at_every_level_the_coarser_the_worse_and_the_cheaper(network: Network) -> None:
     pictures = smooth_pictures()
-    codec, density = start(network, 24, pictures, FIVE)
+    codec, density = start(network, 24, pictures, levels=5, step=0.16)
     errors, bits = [], []
     for level in range(5):
         latent, error = coded(codec, pictures, level)
         errors.append(error)
         with torch.no_grad():
-            of_level = torch.full((len(latent),), level)
-            bits.append(float(density.bits(latent, of_level).mean()))
+            bits.append(float(density.bits(latent, at(codec, pictures, level)).mean()))
         assert entropy(latent) < bits[-1] < entropy(latent) + 0.25
     assert errors == sorted(errors) and errors[4] < 0.15
     assert bits == sorted(bits, reverse=True) and bits[4] < bits[0] / 2
@@ -115,10 +117,10 @@ def test_the_encoder_is_orthonormal_in_the_middle_of_its_windows(network: Networ
 def test_pictures_of_few_blocks_come_back_exactly(network: Network) -> None:
     # Twenty patterns have eighty quarters: no more than the decoder's 96 channels at stride 8.
     pictures = pictures_of_twenty_blocks()
-    level = torch.zeros(len(pictures), dtype=torch.int64)
     errors = {}
     for channels in (18, 24):
         codec = linear(network, channels, pictures)
+        level = at(codec, pictures)
         with torch.no_grad():
             latent = codec.encode(pictures, level)
             lost = codec.decode(latent, level) - pictures
@@ -134,10 +136,10 @@ def test_pictures_of_few_blocks_come_back_exactly(network: Network) -> None:
 def test_smooth_pictures_come_back_from_unrounded_latents(network: Network) -> None:
     # 192 channels are more than the decoder's 160 at stride 16.
     pictures = smooth_pictures()
-    level = torch.zeros(len(pictures), dtype=torch.int64)
     errors = []
     for channels in (24, 64, 192):
         codec = linear(network, channels, pictures)
+        level = at(codec, pictures)
         with torch.no_grad():
             drawn = codec.decode(codec.encode(pictures, level), level)
         errors.append(float((drawn - pictures).square().mean() / pictures.var()))
@@ -150,7 +152,7 @@ def test_channels_come_with_the_most_energy_first(network: Network) -> None:
     pictures = smooth_pictures()
     codec, _ = start(network, 24, pictures)
     with torch.no_grad():
-        latent = codec.encode(pictures, torch.zeros(len(pictures), dtype=torch.int64))
+        latent = codec.encode(pictures, at(codec, pictures))
     energy = latent.square().mean(dim=(0, 2, 3))
     assert energy.tolist() == sorted(energy.tolist(), reverse=True)
 

@@ -152,15 +152,13 @@ class Draw(NamedTuple):
     ----------
     noise : float32 (N, C, h, w)
         The u of eq. 5, uniform in [−½, ½).
-    level : int64 (N,)
-        Rate levels, in turn.
-    kept : int64 (N,)
-        Channels that reach the decoder, 1 … C.
+    level : int64 (N, C)
+        Rate level of each channel. That of an image is its first channel's; finer levels have
+        more turns. The last channels of some images are two levels coarser.
     """
 
     noise: Tensor
     level: Tensor
-    kept: Tensor
 
 
 def draw(
@@ -175,15 +173,18 @@ def draw(
         Of the batch's latents.
     levels : int
     tail_drop : float
-        Share of images that lose channels, between none and seven eighths of them.
+        Share of images whose last channels are coarser: between none and seven eighths of them.
     """
     rng = np.random.default_rng((seed, step, _NOISE))
     images, channels = shape[:2]
     noise = rng.random(shape, np.float32) - np.float32(0.5)
     some = rng.integers(max(1, channels // 8), channels, images, endpoint=True)
-    kept = np.where(rng.random(images) < tail_drop, some, channels)
-    level = (np.arange(images) + step) % levels
-    return Draw(torch.from_numpy(noise), torch.from_numpy(level), torch.from_numpy(kept))
+    refined = np.where(rng.random(images) < tail_drop, some, channels)
+    turns = np.repeat(np.arange(levels), np.arange(levels, 0, -1))
+    level = turns[(np.arange(images) + step * images) % len(turns), np.newaxis]
+    coarser = np.arange(channels) >= refined[:, np.newaxis]
+    level = np.where(coarser, np.minimum(level + 2, levels), level)
+    return Draw(torch.from_numpy(noise), torch.from_numpy(level))
 
 
 def some_crops(items: tuple[Item, ...], crop_px: int, seed: int) -> Tensor:

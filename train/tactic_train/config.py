@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tactic_codec.config import Section
 
@@ -22,15 +22,8 @@ class Model(Section):
     step: float = Field(default=0.4, gt=0)
     """Quantisation step at the start, in units of an orthonormal coefficient of pixels in [0, 1];
     0.4 gives some 0.35 bits per pixel. Not used by ``paper``."""
-    levels: Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1)] = (1.0,)
-    """Rate levels: their quantisation steps at the start, relative to the first, which is 1."""
-
-    @field_validator("levels")
-    @classmethod
-    def _finest_first(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        if levels[0] != 1 or list(levels) != sorted(set(levels)) or len(levels) > MOST_LEVELS:
-            raise ValueError(f"give 1 to {MOST_LEVELS} rising numbers that begin with 1")
-        return levels
+    levels: int = Field(default=1, ge=1, le=MOST_LEVELS)
+    """Rate levels; the quantisation steps of each are about √3 times those of the one before."""
 
 
 class HeadConfig(Section):
@@ -65,8 +58,8 @@ class Stage(Section):
     alpha: float = Field(default=0.0, ge=0)
     """Weight of the task loss L_T; 0: the head is not run."""
     beta: float = Field(ge=0)
-    """Weight of the rate L_R in bits per pixel, at the finest level; a level with steps k times as
-    wide weighs it k² times, as distortion grows with the square of the step."""
+    """Weight of the rate L_R in bits per pixel, at the finest level; each level weighs it three
+    times as much as the one before, as distortion grows with the square of the step."""
     features: float = Field(default=0.0, ge=0)
     """Weight of the head's inner maps within L_T."""
     task: Literal["labels", "teacher", "both"] = "teacher"
@@ -76,8 +69,8 @@ class Stage(Section):
     rounding: Literal["noise", "straight-through"] = "noise"
     """What stands for rounding on the way to the decoder; the rate always sees noise."""
     tail_drop: float = Field(default=0.0, ge=0, le=1)
-    """Share of images of which the decoder sees a prefix of the channels only, so that the first
-    ones carry most."""
+    """Share of images of which only the first channels are refined, the last stay two levels
+    coarser or, of the coarsest levels, are not sent: any prefix of a stream then decodes."""
     encoder: Literal["float", "int8", "fixed"] = "float"
     """``int8``: weights and activations of the encoder on the int8 grid, so that quantising it
     afterwards costs nothing (quantisation-aware training). ``fixed``: its weights are rounded to
@@ -101,9 +94,6 @@ class TrainConfig(Section):
     """``train.toml``."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
-    start: Path | None = None
-    """A run's folder, or a checkpoint, whose codec and density to begin with; relative to the
-    working folder."""
     seed: int = Field(default=0, ge=0)
     batch: int = Field(default=16, ge=1)
     """Images a step over all processes."""
@@ -111,6 +101,9 @@ class TrainConfig(Section):
     """Processes that read and crop images, for each training process; 0: none of their own."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between two checkpoints."""
+    start: Path | None = None
+    """A run's folder, or a checkpoint, whose codec and density to begin with; relative to the
+    working folder."""
     model: Model = Model()
     head: HeadConfig = HeadConfig()
     data: Data

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
+from tactic_train.networks.base import per_channel
+
 _SMALLEST = 1e-9
 
 
@@ -42,7 +44,7 @@ class LogisticMixture(nn.Module):
         Parameters
         ----------
         latent : float32 (N, C, h, w)
-        level : int64 (N,)
+        level : int64 (N, C)
 
         Returns
         -------
@@ -52,10 +54,10 @@ class LogisticMixture(nn.Module):
         for share, mean, log_scale in zip(
             F.softmax(self.weight, dim=0), self.mean, self.log_scale, strict=True
         ):
-            centred = (latent - mean[level][:, :, None, None]).abs()
-            rate = torch.exp(-log_scale[level].clamp(-6.0, 6.0))[:, :, None, None]
+            centred = (latent - per_channel(mean, level)).abs()
+            rate = per_channel(torch.exp(-log_scale.clamp(-6.0, 6.0)), level)
             mass = torch.sigmoid((0.5 - centred) * rate) - torch.sigmoid((-0.5 - centred) * rate)
-            total = total + share[level][:, :, None, None] * mass
+            total = total + per_channel(share, level) * mass
         return total.clamp_min(_SMALLEST)
 
     def bits(self, latent: Tensor, level: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def evaluate(
         No image is left, or none can be read.
     """
     chosen = [item for item in items if match is None or match(item.name)]
-    rows: list[list[Tensor]] = [[] for _ in system.codec.levels]
+    rows: list[list[Tensor]] = [[] for _ in range(system.codec.levels)]
     for pictures, labels in _batches(chosen, system.codec.stride):
         before = _answers(system, pictures, head_px)
         for level, found in enumerate(rows):
@@ -145,7 +145,7 @@ def _judge(
     """One row an image: PSNR, bits, pixels, label, class after, class before."""
     device = next(system.parameters()).device
     original = pictures.to(device).float()
-    levels = torch.full((len(pictures),), level, device=device)
+    levels = torch.full((len(pictures), system.codec.channels), level, device=device)
     latent = losses.quantise(system.codec.encode(original / 255, levels))
     rebuilt = (system.codec.decode(latent, levels).clamp(0, 1) * 255).round()
     error = (rebuilt - original).square().mean(dim=(1, 2, 3)).clamp_min(1e-5) / 255**2

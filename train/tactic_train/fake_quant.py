@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tactic_train.networks import Codec
+from tactic_train.networks import Codec, per_channel
 
 _SMALLEST = 1e-9
 
@@ -22,7 +22,7 @@ def encode_on_grid(codec: Codec, picture: Tensor, level: Tensor) -> Tensor:
     ----------
     codec : Codec
     picture : float32 (N, 3, H, W) in [0, 1]
-    level : int64 (N,)
+    level : int64 (N, C)
 
     Returns
     -------
@@ -36,7 +36,7 @@ def encode_on_grid(codec: Codec, picture: Tensor, level: Tensor) -> Tensor:
             x = on_activation_grid(module(x))
         else:
             x = module(x)
-    return x / codec.steps()[level][:, :, None, None]
+    return x / per_channel(codec.steps(), level)
 
 
 def on_weight_grid(weight: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def build(config: TrainConfig) -> System:
     torch.manual_seed(config.seed)
     model = config.model
     codec = ARCHITECTURES[model.arch](channels=model.channels, levels=model.levels)
-    density = LogisticMixture(model.channels, len(model.levels))
+    density = LogisticMixture(model.channels, model.levels)
     head = make_head(config.head.name, config.head.classes, config.head.weights)
     asked = [stage for stage in config.stage if stage.alpha > 0]
     if head.fresh and asked:
@@ -234,7 +234,7 @@ class _Run:
         side = self.config.data.crop_px // self.system.codec.stride
         model = self.config.model
         shape = (self.config.batch, model.channels, side, side)
-        drawn = draw(self.config.seed, step, shape, len(model.levels), stage.tail_drop)
+        drawn = draw(self.config.seed, step, shape, model.levels, stage.tail_drop)
         return Draw(*(part[self.share].to(self.accelerator.device) for part in drawn))
 
     def _after(self, done: int, sample: Sample, losses: Losses) -> None:
@@ -261,9 +261,11 @@ class _Run:
     @torch.no_grad()
     def _show(self, done: int, picture: Tensor) -> None:
         assert self.report
-        level = torch.zeros(len(picture), dtype=torch.int64, device=picture.device)
-        latent = terms.quantise(self.system.codec.encode(picture, level))
-        self.report.pictures(done, picture, self.system.codec.decode(latent, level))
+        codec = self.system.codec
+        shape = (len(picture), codec.channels)
+        level = torch.zeros(shape, dtype=torch.int64, device=picture.device)
+        latent = terms.quantise(codec.encode(picture, level))
+        self.report.pictures(done, picture, codec.decode(latent, level))
 
     def _name_broken(self, sample: Sample) -> None:
         for index in set(sample.broken.tolist()) - self.broken - {-1}:

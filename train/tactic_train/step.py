@@ -13,7 +13,7 @@ from tactic_train.config import Stage
 from tactic_train.density import LogisticMixture
 from tactic_train.fake_quant import encode_on_grid
 from tactic_train.heads import Head, resize
-from tactic_train.networks import Codec
+from tactic_train.networks import NEST, Codec
 
 
 class Losses(NamedTuple):
@@ -69,14 +69,13 @@ class System(nn.Module):
         noisy = losses.add_noise(latent, draw.noise)
         hard = stage.rounding == "straight-through"
         symbols = losses.quantise_straight_through(latent) if hard else noisy
-        sent = (torch.arange(latent.shape[1], device=latent.device) < draw.kept[:, None]).float()
-        sent = sent[:, :, None, None]
-        reconstruction = self.codec.decode(symbols * sent, draw.level)
+        reconstruction = self.codec.decode(symbols, draw.level)
+        sent = (draw.level < self.codec.levels)[:, :, None, None]
         bits = self.density.bits(noisy, draw.level) * sent
         l_d = losses.distortion(picture, reconstruction)
         l_r = losses.rate(bits, picture.shape[-1] * picture.shape[-2])
         l_t = self._task(picture, reconstruction, labels, stage, head_px)
-        step = self.codec.levels[draw.level]
+        step = NEST ** (draw.level[:, 0] / 2)
         whole = losses.total(stage.distortion * l_d, l_t, l_r, stage.alpha, stage.beta * step**2)
         # Coarse levels have larger gradients, about as their steps: no level shall lead.
         return Losses((whole / step).mean(), l_d.mean(), l_t.mean(), l_r.mean())

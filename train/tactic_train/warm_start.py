@@ -51,7 +51,7 @@ def warm_start(codec: LappedCodec, density: LogisticMixture, pictures: Tensor, s
             last = block.body[-1]
             assert isinstance(last, nn.Conv2d)
             _set(last, torch.zeros_like(last.weight))
-    level = torch.zeros(len(pictures), dtype=torch.int64)
+    level = torch.zeros(len(pictures), codec.channels, dtype=torch.int64)
     _fit(density, codec.encode(pictures, level), codec.steps())
 
 

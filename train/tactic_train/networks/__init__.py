@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tactic_train.networks.base import Codec
+from tactic_train.networks.base import NEST, Codec, per_channel
 from tactic_train.networks.cost import macs_per_pixel
 from tactic_train.networks.lapped import BlockCodec, LappedCodec
 from tactic_train.networks.paper import PaperCodec
@@ -13,9 +13,11 @@ ARCHITECTURES: dict[str, type[Codec]] = {
 
 __all__ = [
     "ARCHITECTURES",
+    "NEST",
     "BlockCodec",
     "Codec",
     "LappedCodec",
     "PaperCodec",
     "macs_per_pixel",
+    "per_channel",
 ]

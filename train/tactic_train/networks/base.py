@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+#: ratio of the steps of level k + 2 to those of level k
+NEST = 3
+
 
 class Codec(nn.Module):
     """An encoder and a decoder around a latent, with one or several rate levels.
 
-    All levels share encoder and decoder. A level has a quantisation step of its own for each
-    channel, as in Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate
-    Adaptation" (2021); the finest one's is one. Where there are several, the decoder is told the
-    level by as many constant planes, of which one is 1.
+    All levels share encoder and decoder; a level has quantisation steps of its own. Those of level
+    k + 2 are three times those of level k, so that each of its cells holds three whole cells of
+    level k: the finer latent is the coarser one and a refinement of −1, 0 or 1. Levels 0 and 1 are
+    about √3 apart; how far, each channel learns, as the gains of Cui et al., "Asymmetric Gained
+    Deep Image Compression With Continuous Rate Adaptation" (2021).
+
+    Each channel of each image has a level: where a refinement is cut short, its last channels stay
+    two levels coarser. Level ``levels`` stands for a channel that is not sent. The decoder is told
+    the mean level by constant planes, one a level, between which it lies.
 
     Parameters
     ----------
     channels : int
         Channels of the latent.
-    levels : tuple of float
-        Steps at the start, relative to the first, which is 1.
+    levels : int
+        Rate levels; 0 is the finest.
 
     Attributes
     ----------
@@ -44,21 +53,23 @@ class Codec(nn.Module):
     encoder_learning_rate: ClassVar[float] = 1.0
     encoder: nn.Sequential
     decoder: nn.Module
-    levels: Tensor
+    numbers: Tensor
     log_step: nn.Parameter | None
 
-    def __init__(self, channels: int, levels: tuple[float, ...] = (1.0,)) -> None:
+    def __init__(self, channels: int, levels: int = 1) -> None:
         super().__init__()
         self.channels = channels
-        self.planes = len(levels) if len(levels) > 1 else 0
-        self.register_buffer("levels", torch.tensor(levels), persistent=False)
-        coarser = torch.tensor(levels[1:]).log()[:, None].repeat(1, channels)
-        self.register_parameter("log_step", nn.Parameter(coarser) if self.planes else None)
+        self.levels = levels
+        self.planes = levels if levels > 1 else 0
+        self.register_buffer("numbers", torch.arange(levels), persistent=False)
+        between = nn.Parameter(torch.full((channels,), math.log(NEST) / 2)) if self.planes else None
+        self.register_parameter("log_step", between)
 
     def steps(self) -> Tensor:
         """Quantisation steps in units of the finest one's; float32 (levels, channels)."""
-        finest = self.levels.new_ones(1, self.channels)
-        return finest if self.log_step is None else torch.cat([finest, self.log_step.exp()])
+        finest = torch.ones(self.channels, device=self.numbers.device)
+        first = [finest] if self.log_step is None else [finest, self.log_step.exp()]
+        return torch.stack([first[k % 2] * NEST ** (k // 2) for k in range(self.levels)])
 
     def encode(self, picture: Tensor, level: Tensor) -> Tensor:
         """Analysis transform, eq. 1: latent before quantisation, in steps of its level.
@@ -66,11 +77,11 @@ class Codec(nn.Module):
         Parameters
         ----------
         picture : float32 (N, 3, H, W) in [0, 1]
-        level : int64 (N,)
-            0 is the finest.
+        level : int64 (N, channels)
+            0 is the finest; what is not sent is given at the coarsest.
         """
         latent: Tensor = self.encoder(picture - self.zero / 255)
-        return latent / self.steps()[level][:, :, None, None]
+        return latent / per_channel(self.steps(), level)
 
     def decode(self, latent: Tensor, level: Tensor) -> Tensor:
         """Synthesis transform, eq. 2: reconstruction in [0, 1], not clamped.
@@ -78,11 +89,29 @@ class Codec(nn.Module):
         Parameters
         ----------
         latent : float32 (N, channels, h, w) of whole numbers
-        level : int64 (N,)
+        level : int64 (N, channels)
         """
-        x = latent * self.steps()[level][:, :, None, None]
+        steps = torch.cat([self.steps(), torch.zeros(1, self.channels, device=latent.device)])
+        x = latent * per_channel(steps, level.clamp(max=self.levels))
         if self.planes:
-            told = torch.eye(self.planes, device=x.device)[level][:, :, None, None]
-            x = torch.cat([x, told.expand(-1, -1, *x.shape[-2:])], dim=1)
+            mean = level.float().mean(dim=1, keepdim=True).clamp(max=self.levels - 1)
+            told = (1 - (mean - self.numbers).abs()).clamp(min=0)
+            x = torch.cat([x, told[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
         picture: Tensor = self.decoder(x)
         return picture
+
+
+def per_channel(values: Tensor, level: Tensor) -> Tensor:
+    """What the channels of each image have at their levels.
+
+    Parameters
+    ----------
+    values : (levels, channels)
+    level : int64 (N, channels)
+        Beyond the last of ``values``: its.
+
+    Returns
+    -------
+    (N, channels, 1, 1)
+    """
+    return values.gather(0, level.clamp(max=len(values) - 1))[:, :, None, None]

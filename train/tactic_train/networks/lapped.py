@@ -42,7 +42,7 @@ class LappedCodec(Codec):
     ----------
     channels : int
         Channels of the latent.
-    levels : tuple of float
+    levels : int
     decoder_widths : (int, int, int)
         Channels of the decoder at strides 16, 8 and 4.
     """
@@ -58,7 +58,7 @@ class LappedCodec(Codec):
     def __init__(
         self,
         channels: int = 64,
-        levels: tuple[float, ...] = (1.0,),
+        levels: int = 1,
         decoder_widths: tuple[int, int, int] = (160, 96, 48),
     ) -> None:
         super().__init__(channels, levels)

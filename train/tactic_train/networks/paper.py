@@ -19,7 +19,7 @@ class PaperCodec(Codec):
     ----------
     channels : int
         Channels of the latent.
-    levels : tuple of float
+    levels : int
     width : int
         Channels between the two convolutions and inside the decoder.
     """
@@ -27,9 +27,7 @@ class PaperCodec(Codec):
     arch: ClassVar[str] = "paper"
     stride: ClassVar[int] = 4
 
-    def __init__(
-        self, channels: int = 16, levels: tuple[float, ...] = (1.0,), width: int = 32
-    ) -> None:
+    def __init__(self, channels: int = 16, levels: int = 1, width: int = 32) -> None:
         super().__init__(channels, levels)
         self.encoder = nn.Sequential(
             nn.Conv2d(3, width, 3, padding=1),
