@@ -25,11 +25,11 @@ import pytest
 from tactic.demo.broker import Broker
 from tactic_codec.bundle import file_entry, write_manifest
 from tactic_codec.entropy import EntropyModel, write_models
-from tactic_codec.manifest import Codec, Geometry, Head, Level, Manifest, Probe
+from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Probe
 from tactic_codec.tables import Table, TableSet
 
 DATA = "TACTIC_DATA"
-STRIDE, LAYERS, SIDE_PX = 4, (1, 2), 32
+STRIDE, CHANNELS, SIDE_PX = 4, 3, 32
 LABELS = ("dark", "middle", "bright")
 WAIT_S = 60.0
 
@@ -102,7 +102,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_networks(root)
     (root / "device/encoder.tflite").touch()
     table = Table.from_counts(np.ones(256), lo=-128)
-    model = EntropyModel.static(TableSet((table,) * 3))
+    model = EntropyModel.static(TableSet((table,) * CHANNELS))
     (root / "device/entropy.bin").write_bytes(write_models((model,)))
     (root / "gateway/labels.txt").write_text("\n".join(LABELS) + "\n")
     (root / "model-card.md").write_text("# tiny\n")
@@ -122,7 +122,7 @@ encoder (int8[n, h, w, 3] frame) => (int8[n, 3, y, x] latent)
   latent = Transpose <perm = [0, 3, 1, 2]> (thinned) }"""
 
 DECODER = """<ir_version: 9, opset_import: ["" : 17]>
-decoder (int8[n, 3, h, w] latent, int64[n] level) => (uint8[n, y, x, 3] picture)
+decoder (int8[n, 3, h, w] latent, int64[n, 3] level) => (uint8[n, y, x, 3] picture)
 <float[4] scales = {1.0, 1.0, 4.0, 4.0}, float[1] middle = {128.0}>
 { real = Cast <to = 1> (latent)
   large = Resize <mode = "nearest"> (real, , scales)
@@ -152,13 +152,13 @@ def _manifest(root: Path) -> Manifest:
     codec = Codec(
         arch="tiny",
         stride=STRIDE,
-        channels=sum(LAYERS),
-        layers=LAYERS,
+        channels=CHANNELS,
         geometries=(Geometry(height=SIDE_PX, width=SIDE_PX),),
-        levels=(
-            Level(
-                encoder_onnx=file_entry(root, "device/encoder.onnx"),
-                encoder_tflite=file_entry(root, "device/encoder.tflite"),
+        levels=1,
+        encoders=(
+            Encoder(
+                onnx=file_entry(root, "device/encoder.onnx"),
+                tflite=file_entry(root, "device/encoder.tflite"),
             ),
         ),
         entropy=file_entry(root, "device/entropy.bin"),

@@ -105,7 +105,6 @@ def export(
         list[str] | None,
         typer.Option(help="Frame size WIDTHxHEIGHT, up to eight times; the first is the default."),
     ] = None,
-    layers: Annotated[int, typer.Option(min=1, max=4, help="Layers of the stream.")] = 4,
     level: Annotated[int, typer.Option(min=0, help="Rate level that nodes shall use.")] = 0,
     report: Annotated[
         str | None, typer.Option(help="imagefolder:PATH of pictures for the parity report.")
@@ -120,7 +119,7 @@ def export(
 
     try:
         pictures = (report, match) if report else None
-        run_export(run, out, geometry or [], layers, level, pictures, license_file)
+        run_export(run, out, geometry or [], level, pictures, license_file)
     except ImportError as fault:
         raise _room("train", fault) from fault
 
@@ -135,8 +134,8 @@ def bundle_show(path: Annotated[Path, typer.Argument(help="A bundle's folder.")]
     sizes = ", ".join(f"{g.width}x{g.height}" for g in codec.geometries)
     print(f"{bundle.manifest.name}  id {codec.id[:16]}  wire id {codec.wire_id:04x}")
     print(f"made {bundle.manifest.created}, architecture {codec.arch}, stride {codec.stride}")
-    print(f"{codec.channels} channels in layers of {', '.join(map(str, codec.layers))}")
-    print(f"rate levels 0 to {len(codec.levels) - 1}, recommended {bundle.manifest.default_level}")
+    print(f"{codec.channels} channels")
+    print(f"rate levels 0 to {codec.levels - 1}, recommended {bundle.manifest.default_level}")
     print(f"frame sizes {sizes}")
     print(f"heads {', '.join(f'{h.name} ({h.task})' for h in bundle.manifest.heads)}")
     print(f"{len(bundle.manifest.files)} files, every SHA-256 as declared")

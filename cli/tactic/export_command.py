@@ -23,7 +23,6 @@ def run_export(
     run: Path,
     out: Path,
     geometries: list[str],
-    layers: int,
     level: int,
     report: tuple[str, str] | None,
     license_file: Path | None,
@@ -43,7 +42,7 @@ def run_export(
     console = Console(stderr=True)
     sizes = tuple(_size(text) for text in geometries or DEFAULT_GEOMETRIES)
     head = load_run(run)[0].head.name.removeprefix("torchvision:").replace(".", "_")
-    plan = Plan(out.name, head, sizes, layers, level, license_file)
+    plan = Plan(out.name, head, sizes, level, license_file)
     parity = export(run, out, plan, report, lambda line: console.print(f"export: {line}"))
     print(f"bundle: {out}")
     for name, value in parity.rows() if parity else []:

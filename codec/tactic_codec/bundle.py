@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from tactic_codec import nest
 from tactic_codec.entropy import EntropyModel, read_models
 from tactic_codec.errors import BundleError, PacketError, TableError
 from tactic_codec.manifest import Codec, FileEntry, Manifest
@@ -35,7 +36,7 @@ class Bundle:
         Its directory.
     manifest : Manifest
     models : tuple of EntropyModel
-        Of each rate level.
+        Of each chain of rate levels.
     """
 
     path: Path
@@ -67,7 +68,7 @@ class Bundle:
         return self.path / entry.path
 
     def latent_shape(self, packet: Packet) -> tuple[int, int]:
-        """Height and width of the latents of a frame packet: only what is declared is chosen.
+        """Height and width of the planes of a frame packet: only what is declared is chosen.
 
         Raises
         ------
@@ -80,17 +81,20 @@ class Bundle:
             raise ValueError(f"no geometry in a packet of kind {packet.kind.name}")
         if packet.bundle != codec.wire_id:
             raise PacketError("bundle", f"bundle {packet.bundle:04x}, here {codec.wire_id:04x}")
-        if packet.level >= len(codec.levels):
-            raise PacketError("level", f"{packet.level} of {len(codec.levels)}")
+        if packet.level >= codec.levels:
+            raise PacketError("level", f"{packet.level} of {codec.levels}")
         if packet.geometry >= len(codec.geometries):
             raise PacketError("geometry", f"{packet.geometry} of {len(codec.geometries)}")
-        if packet.layers > len(codec.layers):
-            raise PacketError("layers", f"{packet.layers} of {len(codec.layers)}")
+        layers = nest.layers(packet.level, codec.levels)
+        if packet.layers != layers:
+            raise PacketError("layers", f"{packet.layers}, not {layers} at level {packet.level}")
         geometry = codec.geometries[packet.geometry]
         return geometry.height // codec.stride, geometry.width // codec.stride
 
     def probe(self) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-        """Frames uint8 (N, H, W, 3) and the latents int8 (L, N, C, h, w) they must give.
+        """Frames uint8 (N, H, W, 3) and the latents int8 (K, N, C, h, w) they must give.
+
+        K is the number of encoders.
 
         Raises
         ------
@@ -103,7 +107,7 @@ class Bundle:
         codec = self.codec
         height, width = frames.shape[1:3] if frames.ndim == 4 else (0, 0)
         shape = (codec.channels, height // codec.stride, width // codec.stride)
-        expected = (len(codec.levels), len(frames), *shape)
+        expected = (len(codec.encoders), len(frames), *shape)
         if (
             frames.dtype != np.uint8
             or frames.shape[3:] != (3,)
@@ -169,12 +173,11 @@ def _read_models(root: Path, codec: Codec) -> tuple[EntropyModel, ...]:
         models = read_models(path.read_bytes())
     except (OSError, TableError) as fault:
         raise BundleError(f"{path}: {fault}; {_RENEW}") from fault
-    found = (len(models), len(models[0].contexts))
-    if found != (len(codec.levels), codec.channels):
-        raise BundleError(
-            f"{path}: models of {found[0]} levels and {found[1]} channels, declared are "
-            f"{len(codec.levels)} and {codec.channels}; {_RENEW}"
-        )
+    found = [len(model.contexts) for model in models]
+    chains = range(nest.chains(codec.levels))
+    declared = [nest.layers(chain, codec.levels) * codec.channels for chain in chains]
+    if found != declared:
+        raise BundleError(f"{path}: models of {found} planes, declared are {declared}; {_RENEW}")
     return models
 
 

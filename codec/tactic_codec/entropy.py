@@ -1,4 +1,4 @@
-"""Entropy models: tables, and the contexts that choose among them, one model a rate level.
+"""Entropy models: tables, and the contexts that choose among them, one model a chain of levels.
 
 The file that a bundle carries them in is read only if every rule holds. Normative text:
 ``docs/wire-format.md``, "Entropy file".
@@ -19,25 +19,26 @@ from tactic_codec.errors import TableError
 from tactic_codec.tables import LOWEST, TableSet
 
 MAX_CHANNELS = 1024
-MAX_LEVELS = 8
+MAX_MODELS = 2
 
-_HEADER = struct.Struct("<4sBBH")
+_HEADER = struct.Struct("<4sBB")
+_CHANNELS = struct.Struct("<H")
 _CONTEXT = struct.Struct("<HBBBBBi")
 _TAP = struct.Struct("<Hbbh")
 _MAGIC = b"TENT"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class EntropyModel:
-    """Probabilities of every symbol of a latent at one rate level.
+    """Probabilities of every symbol of the planes of a stream.
 
     Attributes
     ----------
     tables : TableSet
-        All levels of a bundle share one.
+        All models of a bundle share one.
     contexts : tuple of Context
-        One for each of 1 … 1024 channels.
+        One for each of 1 … 1024 channels, which are the planes of a stream in order.
 
     Raises
     ------
@@ -99,21 +100,22 @@ class EntropyModel:
 
 
 def write_models(models: tuple[EntropyModel, ...]) -> bytes:
-    """Canonical form of the models of all levels: equal models give equal bytes.
+    """Canonical form of the models of all chains: equal models give equal bytes.
 
     Raises
     ------
     TableError
-        None or more than 8 models, or they differ in tables or in the number of channels.
+        None or more than 2 models, or they differ in tables.
     """
-    if not 1 <= len(models) <= MAX_LEVELS:
-        raise TableError(f"models of {len(models)} levels, allowed are 1 to {MAX_LEVELS}")
-    tables, channels = models[0].tables, len(models[0].contexts)
-    if any((m.tables, len(m.contexts)) != (tables, channels) for m in models):
-        raise TableError("models of the levels differ in tables or in the number of channels")
-    contexts = [_context_bytes(context) for model in models for context in model.contexts]
-    header = _HEADER.pack(_MAGIC, _VERSION, len(models), channels)
-    return b"".join([header, *contexts, tables.to_bytes()])
+    if not 1 <= len(models) <= MAX_MODELS:
+        raise TableError(f"{len(models)} entropy models, allowed are 1 to {MAX_MODELS}")
+    if any(model.tables != models[0].tables for model in models):
+        raise TableError("entropy models differ in tables")
+    parts = [_HEADER.pack(_MAGIC, _VERSION, len(models))]
+    for model in models:
+        parts.append(_CHANNELS.pack(len(model.contexts)))
+        parts += map(_context_bytes, model.contexts)
+    return b"".join([*parts, models[0].tables.to_bytes()])
 
 
 def read_models(data: bytes) -> tuple[EntropyModel, ...]:
@@ -125,20 +127,30 @@ def read_models(data: bytes) -> tuple[EntropyModel, ...]:
         Another format, cut or trailing bytes, or a table or context that breaks a rule.
     """
     try:
-        magic, version, levels, channels = _HEADER.unpack_from(data)
+        magic, version, count = _HEADER.unpack_from(data)
         if (magic, version) != (_MAGIC, _VERSION):
-            raise TableError("not an entropy file of format 1")
-        if not (1 <= levels <= MAX_LEVELS and 1 <= channels <= MAX_CHANNELS):
-            raise TableError(f"entropy file of {levels} levels and {channels} channels")
-        contexts, offset = [], _HEADER.size
-        for _ in range(levels * channels):
-            context, offset = _read_context(data, offset)
-            contexts.append(context)
+            raise TableError("not an entropy file of format 2")
+        if not 1 <= count <= MAX_MODELS:
+            raise TableError(f"entropy file of {count} models")
+        found, offset = [], _HEADER.size
+        for _ in range(count):
+            contexts, offset = _read_contexts(data, offset)
+            found.append(contexts)
     except struct.error as fault:
         raise TableError(f"entropy file of {len(data)} bytes is cut short") from fault
     tables = TableSet.from_bytes(data[offset:])
-    starts = range(0, len(contexts), channels)
-    return tuple(EntropyModel(tables, tuple(contexts[at : at + channels])) for at in starts)
+    return tuple(EntropyModel(tables, contexts) for contexts in found)
+
+
+def _read_contexts(data: bytes, offset: int) -> tuple[tuple[Context, ...], int]:
+    (channels,) = _CHANNELS.unpack_from(data, offset)
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise TableError(f"entropy model of {channels} channels")
+    contexts, offset = [], offset + _CHANNELS.size
+    for _ in range(channels):
+        context, offset = _read_context(data, offset)
+        contexts.append(context)
+    return tuple(contexts), offset
 
 
 def _context_bytes(context: Context) -> bytes:

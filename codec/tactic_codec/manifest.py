@@ -11,10 +11,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tactic_codec import nest
+
 FORMAT = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[int, Field(gt=0)]
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*(\.[a-z0-9]+)?$")]
 
 
@@ -37,33 +38,34 @@ class Geometry(_Strict):
     width: int = Field(gt=0, le=8192)
 
 
-class Level(_Strict):
-    """A rate level: the encoder as it quantises for it, once for each runtime."""
+class Encoder(_Strict):
+    """The encoder as it quantises for the finest level of a chain, once for each runtime."""
 
-    encoder_onnx: FileEntry
-    encoder_tflite: FileEntry
+    onnx: FileEntry
+    tflite: FileEntry
 
 
 class Codec(_Strict):
     """The part that both ends must share; its digest is the bundle id that packets carry.
 
-    ``layers`` are channel counts from the base layer up; their sum is ``channels``. ``levels``
-    begin with the finest; ``entropy`` holds the entropy models of all of them.
+    ``levels`` is the number of rate levels, of which two chains are made: there is an encoder for
+    levels 0, 2, 4 …, and where there is more than one level another for levels 1, 3, 5 ….
+    ``entropy`` holds an entropy model for each.
     """
 
     arch: str
     stride: int = Field(gt=0, le=64)
     channels: int = Field(gt=0, le=1024)
-    layers: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4)]
     geometries: Annotated[tuple[Geometry, ...], Field(min_length=1, max_length=8)]
-    levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=8)]
+    levels: int = Field(ge=1, le=8)
+    encoders: Annotated[tuple[Encoder, ...], Field(min_length=1, max_length=2)]
     entropy: FileEntry
     decoder: FileEntry
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if sum(self.layers) != self.channels:
-            raise ValueError(f"layers {self.layers} do not add up to {self.channels} channels")
+        if len(self.encoders) != nest.chains(self.levels):
+            raise ValueError(f"{len(self.encoders)} encoders for {self.levels} rate levels")
         if any(g.height % self.stride or g.width % self.stride for g in self.geometries):
             raise ValueError(f"a geometry is not a multiple of the stride {self.stride}")
         return self
@@ -114,7 +116,7 @@ class Manifest(_Strict):
         paths = [entry.path for entry in self.files]
         if len(set(names)) < len(names) or len(set(paths)) < len(paths):
             raise ValueError("a head name or a file path occurs twice")
-        if self.default_level >= len(self.codec.levels):
+        if self.default_level >= self.codec.levels:
             raise ValueError(f"default_level {self.default_level} is not among the levels")
         return self
 
@@ -123,8 +125,7 @@ class Manifest(_Strict):
         """Every file of the bundle except the manifest itself."""
         codec = self.codec
         return (
-            *(level.encoder_onnx for level in codec.levels),
-            *(level.encoder_tflite for level in codec.levels),
+            *(entry for encoder in codec.encoders for entry in (encoder.onnx, encoder.tflite)),
             *(codec.entropy, codec.decoder),
             *(entry for head in self.heads for entry in (head.model, head.labels)),
             *(self.probe.frames, self.probe.latents, *self.documents),

@@ -1,4 +1,4 @@
-"""Latents to bytes and back: one stream a frame, of which any prefix of whole words decodes.
+"""Planes to bytes and back: one stream a frame, of which any prefix of whole words decodes.
 
 Normative text: ``docs/wire-format.md``, "Stream".
 """
@@ -6,7 +6,6 @@ Normative text: ``docs/wire-format.md``, "Stream".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,65 +19,60 @@ from tactic_codec.rans_twin import COMPLETE, CUT, LOWER, STATE_BYTES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """Latents read from a stream or from a prefix of one.
+    """Planes read from a stream or from a prefix of one.
 
     Attributes
     ----------
-    symbols : int8 array (C, h, w)
-        Exact where decoded; elsewhere 0, or the symbol of a constant channel.
-    complete_layers : int
-        Layers decoded to their last symbol, counted from the base layer.
-    symbols_decoded : int
-        Exact symbols in stream order: channel by channel, each in raster order.
+    planes : int8 array (P, h, w)
+        Exact where decoded; elsewhere 0, or the symbol of a constant plane.
+    symbols : int
+        Exact symbols in stream order: plane by plane, each in raster order.
     """
 
-    symbols: NDArray[np.int8]
-    complete_layers: int
-    symbols_decoded: int
+    planes: NDArray[np.int8]
+    symbols: int
+
+    @property
+    def whole(self) -> int:
+        """Planes decoded to their last symbol."""
+        size = self.planes.shape[1] * self.planes.shape[2]
+        return int(self.symbols // size)
 
 
-def encode(
-    symbols: NDArray[np.int8], model: EntropyModel, layers: tuple[int, ...], upto: int
-) -> bytes:
-    """Entropy-code the first ``upto`` layers; the base layer comes first in the bytes.
+def encode(planes: NDArray[np.int8], model: EntropyModel) -> bytes:
+    """Entropy-code planes; the first comes first in the bytes.
 
-    Symbols of constant channels are not read: the decoder shows the constant.
+    Symbols of constant planes are not read: the decoder shows the constant.
 
     Parameters
     ----------
-    symbols : int8 array (C, h, w)
+    planes : int8 array (P, h, w)
+        The first P that the model describes.
     model : EntropyModel
-        Of the rate level; it has C channels.
-    layers : tuple of int
-        Channels of each layer from the base up; they add up to C.
-    upto : int
-        Layers to code, 1 … ``len(layers)``.
+        Of the chain of levels.
 
     Raises
     ------
     ValueError
-        Shapes, layers and model do not fit each other: a fault of the caller.
+        Planes and model do not fit each other: a fault of the caller.
     """
-    channels = _coded_channels(model, layers, upto)
-    if symbols.dtype != np.int8 or symbols.ndim != 3 or len(symbols) != len(model.contexts):
-        expected = len(model.contexts)
-        raise ValueError(f"latents {symbols.dtype} {symbols.shape} for {expected} channels")
-    return rans.CODER.encode(symbols[:channels], prepare(model))
+    if planes.dtype != np.int8 or planes.ndim != 3:
+        raise ValueError(f"planes {planes.dtype} {planes.shape}, not int8 (P, h, w)")
+    _check_planes(len(planes), model)
+    return rans.CODER.encode(planes, prepare(model))
 
 
-def decode(
-    data: bytes, model: EntropyModel, layers: tuple[int, ...], upto: int, shape: tuple[int, int]
-) -> Decoded:
+def decode(data: bytes, model: EntropyModel, shape: tuple[int, int, int]) -> Decoded:
     """Decode a stream, or as much of it as a prefix holds.
 
     Parameters
     ----------
     data : bytes
         The stream, or its state and any number of its words.
-    model, layers, upto
+    model : EntropyModel
         As given to :func:`encode`.
-    shape : (int, int)
-        Height and width of a channel.
+    shape : (int, int, int)
+        Number, height and width of the planes.
 
     Raises
     ------
@@ -86,28 +80,40 @@ def decode(
         The bytes are no stream of this model: half a word, an impossible state, words left
         over, a wrong final state, or an escape where none belongs.
     ValueError
-        Layers and model do not fit each other: a fault of the caller.
+        Shape and model do not fit each other: a fault of the caller.
     """
-    channels = _coded_channels(model, layers, upto)
+    _check_planes(shape[0], model)
     if len(data) < STATE_BYTES or len(data) % 2:
         raise StreamError(f"stream of {len(data)} bytes is not a state and whole words")
     if int.from_bytes(data[:STATE_BYTES], "little") < LOWER:
         raise StreamError("stream begins with a state below 2^16")
     prepared = prepare(model)
-    height, width = shape
-    symbols = np.empty((len(model.contexts), height, width), np.int8)
-    symbols[:] = prepared.values[:, np.newaxis, np.newaxis]
-    outcome = rans.CODER.decode(data, prepared, symbols[:channels])
+    planes = np.empty(shape, np.int8)
+    planes[:] = prepared.values[: shape[0], np.newaxis, np.newaxis]
+    outcome = rans.CODER.decode(data, prepared, planes)
     if outcome.fault not in (COMPLETE, CUT):
         raise StreamError("stream escapes a symbol that its table holds")
     if outcome.fault == COMPLETE:
         _check_end(outcome.state, (len(data) - STATE_BYTES) // 2 - outcome.consumed)
-    ends = [total * height * width for total in accumulate(layers[:upto])]
-    return Decoded(
-        symbols=symbols,
-        complete_layers=sum(end <= outcome.symbols for end in ends),
-        symbols_decoded=outcome.symbols,
-    )
+    return Decoded(planes, outcome.symbols)
+
+
+def cut(data: bytes, most_bytes: int) -> bytes:
+    """The longest prefix of a stream that has at most so many bytes and decodes.
+
+    Raises
+    ------
+    ValueError
+        Not even the coder's state fits.
+    """
+    if most_bytes < STATE_BYTES:
+        raise ValueError(f"a stream has {STATE_BYTES} bytes at least, allowed are {most_bytes}")
+    return data[: most_bytes - most_bytes % 2]
+
+
+def _check_planes(planes: int, model: EntropyModel) -> None:
+    if not 1 <= planes <= len(model.contexts):
+        raise ValueError(f"{planes} planes for a model of {len(model.contexts)}")
 
 
 def _check_end(state: int, words_left: int) -> None:
@@ -116,10 +122,3 @@ def _check_end(state: int, words_left: int) -> None:
         raise StreamError(f"stream has {words_left} words left over")
     if state != LOWER:
         raise StreamError("stream ends in a wrong state: other tables, or damaged bytes")
-
-
-def _coded_channels(model: EntropyModel, layers: tuple[int, ...], upto: int) -> int:
-    channels = len(model.contexts)
-    if sum(layers) != channels or min(layers) < 1 or not 1 <= upto <= len(layers):
-        raise ValueError(f"{upto} of layers {layers} for {channels} channels")
-    return sum(layers[:upto])

@@ -50,20 +50,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Latent:
-    """Quantised output of the encoder; exactly what the entropy coder carries.
+    """Quantised output of the encoder, as far as it arrived.
 
     Attributes
     ----------
     symbols : int8 array (C, H / stride, W / stride)
-    bundle : int
-        uint16, the short id of the bundle that made it.
-    level : int
-        Rate level, an index into the bundle's levels.
-    layers : int
-        Number of layers present, counted from the base layer, 1 … the bundle's number of layers.
+        In quantisation steps of their channel's level; 0 where it is not there.
+    levels : int64 array (C,)
+        Rate level of each channel, 0 the finest; the number of levels for one that is not there.
     """
 
     symbols: NDArray[np.int8]
-    bundle: int
-    level: int = 0
-    layers: int = 1
+    levels: NDArray[np.int64]

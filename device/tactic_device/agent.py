@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tactic_codec import rans, stream
+from tactic_codec import nest, rans, stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
-from tactic_codec.packet import TIME_UNIT_NS, Kind, Packet
+from tactic_codec.packet import HEADER_BYTES, TIME_UNIT_NS, Kind, Packet
 from tactic_device import encoders, health
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
@@ -84,7 +84,7 @@ def run(
     # A missing camera is found before the slower search for a runtime.
     with closing(open_source(config.source, clock_ns, stop.wait)) as source:
         choice = encoders.choose(bundle, level, config.encoder.runtime, config.encoder.threads)
-        coder = Coder(bundle, choice.encoder, geometry, level)
+        coder = Coder(bundle, choice.encoder, geometry, level, config.encoder.budget_bytes)
         _run(config, coder, choice, source, stop, log, make_uplink)
 
 
@@ -143,12 +143,23 @@ def _log_start(
 
 @dataclass(frozen=True, slots=True)
 class Coder:
-    """Pictures to packets, for one geometry and one rate level of a bundle."""
+    """Pictures to packets, for one geometry and one rate level of a bundle.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    encoder : Encoder
+        Of the level's chain.
+    geometry, level : int
+    budget_bytes : int or None
+        No packet gets larger, header included: what does not fit is left off the stream's end.
+    """
 
     bundle: Bundle
     encoder: Encoder
     geometry: int
     level: int
+    budget_bytes: int | None = None
 
     def __post_init__(self) -> None:
         """Encode a black frame, so that what does not fit fails now and not in the field."""
@@ -167,12 +178,16 @@ class Coder:
         codec = self.bundle.codec
         size = codec.geometries[self.geometry]
         latent = self.encoder.encode(fit(shot.pixels, size.height, size.width))
-        layers = len(codec.layers)
+        layers = nest.layers(self.level, codec.levels)
+        planes = nest.split(nest.coarsen(latent, self.level // 2), layers)
+        payload = stream.encode(planes, self.bundle.models[nest.chain(self.level)])
+        if self.budget_bytes is not None:
+            payload = stream.cut(payload, self.budget_bytes - HEADER_BYTES)
         return Packet(
             kind=Kind.FRAME,
             boot=0,
             pkt=0,
-            payload=stream.encode(latent, self.bundle.models[self.level], codec.layers, layers),
+            payload=payload,
             bundle=codec.wire_id,
             captured=shot.captured_ns // TIME_UNIT_NS & _UINT32,
             level=self.level,
@@ -250,7 +265,7 @@ def find_level(bundle: Bundle, wanted: int | None) -> int:
     ConfigError
         The bundle does not declare it.
     """
-    levels = len(bundle.codec.levels)
+    levels = bundle.codec.levels
     if wanted is None:
         return bundle.manifest.default_level
     if wanted >= levels:

@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, model_validator
 
 from tactic_codec.config import LocalPath, Section
 from tactic_codec.errors import ConfigError
+from tactic_codec.packet import HEADER_BYTES
+from tactic_codec.rans_twin import STATE_BYTES
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9-][a-z0-9_-]{0,31}$")]
@@ -58,12 +60,14 @@ class Encoder(Section):
     """How the encoder runs.
 
     ``geometry`` is WIDTHxHEIGHT, one that the bundle declares. ``level`` is a rate level, 0 the
-    finest; none: the one that the bundle recommends.
+    finest; none: the one that the bundle recommends. ``budget_bytes`` is the most that a frame may
+    take, header included: the end of its stream is left off.
     """
 
     runtime: Literal["auto", "litert", "tflite", "onnxruntime"] = "auto"
     geometry: Annotated[str, Field(pattern=r"^[0-9]+x[0-9]+$")] | None = None
     level: int | None = Field(default=None, ge=0, le=7)
+    budget_bytes: int | None = Field(default=None, ge=HEADER_BYTES + STATE_BYTES)
     threads: int = Field(default=1, ge=1, le=64)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from tactic_codec import manifest as declared
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
 from tactic_codec.entropy import write_models
-from tactic_codec.manifest import FileEntry, Geometry, Head, Level, Manifest, Probe
+from tactic_codec.manifest import Encoder, FileEntry, Geometry, Head, Manifest, Probe
 from tactic_export import onnx_encoder, onnx_gateway, tflite_encoder
 from tactic_export.errors import ExportError
 from tactic_export.freeze import Frozen
@@ -38,8 +38,6 @@ class Plan:
     head_name : str
     geometries : tuple of (height, width)
         1 … 8 sizes in pixels, multiples of the stride; the first is the default.
-    layers : int
-        1 … 4 layers of about equally many channels.
     level : int
         The rate level that the bundle recommends.
     license_file : Path, optional
@@ -49,7 +47,6 @@ class Plan:
     name: str
     head_name: str
     geometries: tuple[tuple[int, int], ...]
-    layers: int = 4
     level: int = 0
     license_file: Path | None = None
 
@@ -76,10 +73,8 @@ def check(plan: Plan, codec: Codec) -> None:
                 f"--geometry {width}x{height}: both sides must be multiples of {codec.stride}, "
                 f"up to {MAX_SIDE_PX}"
             )
-    if plan.layers > codec.channels:
-        raise ExportError(f"--layers {plan.layers}: the codec has {codec.channels} channels")
-    if plan.level >= len(codec.levels):
-        raise ExportError(f"--level {plan.level}: the codec has {len(codec.levels)} rate levels")
+    if plan.level >= codec.levels:
+        raise ExportError(f"--level {plan.level}: the codec has {codec.levels} rate levels")
     if plan.license_file and not plan.license_file.is_file():
         raise ExportError(f"{plan.license_file}: no such file; correct --license")
 
@@ -89,8 +84,8 @@ def write_files(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
     for folder in ("device", "gateway", "probe"):
         (root / folder).mkdir()
     height, width = plan.geometries[0]
-    for level, encoder in enumerate(frozen.encoders):
-        stem = root / f"device/encoder-{level}"
+    for chain, encoder in enumerate(frozen.encoders):
+        stem = root / f"device/encoder-{chain}"
         onnx_encoder.write_encoder(encoder, stem.with_suffix(".onnx"))
         tflite_encoder.write_encoder(encoder, stem.with_suffix(".tflite"), height, width)
     (root / "device/entropy.bin").write_bytes(write_models(frozen.models))
@@ -108,14 +103,14 @@ def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
         arch=system.codec.arch,
         stride=system.codec.stride,
         channels=system.codec.channels,
-        layers=frozen.layers,
         geometries=tuple(Geometry(height=h, width=w) for h, w in plan.geometries),
-        levels=tuple(
-            Level(
-                encoder_onnx=file_entry(root, f"device/encoder-{level}.onnx"),
-                encoder_tflite=file_entry(root, f"device/encoder-{level}.tflite"),
+        levels=system.codec.levels,
+        encoders=tuple(
+            Encoder(
+                onnx=file_entry(root, f"device/encoder-{chain}.onnx"),
+                tflite=file_entry(root, f"device/encoder-{chain}.tflite"),
             )
-            for level in range(len(frozen.encoders))
+            for chain in range(len(frozen.encoders))
         ),
         entropy=file_entry(root, "device/entropy.bin"),
         decoder=file_entry(root, "gateway/decoder.onnx"),

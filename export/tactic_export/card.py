@@ -20,8 +20,8 @@ def model_card(plan: Plan, config: TrainConfig, frozen: Frozen, parity: Parity |
     sizes = ", ".join(f"{width}×{height}" for height, width in plan.geometries)
     return f"""# {plan.name}
 
-Architecture `{config.model.arch}`, {config.model.channels} latent channels in
-{len(frozen.layers)} layers, {len(frozen.encoders)} rate levels (recommended: {plan.level}), head
+Architecture `{config.model.arch}`, {config.model.channels} latent channels,
+{frozen.levels} rate levels (recommended: {plan.level}), head
 `{plan.head_name}`. Frame sizes: {sizes}.
 
 ## Training

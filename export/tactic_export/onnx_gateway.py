@@ -26,7 +26,7 @@ _LARGE = 256
 
 
 class _Decoder(nn.Module):
-    """int8 latent (N, C, h, w) and int64 level (N,) → uint8 picture (N, H, W, 3)."""
+    """int8 latent (N, C, h, w) and int64 level (N, C) → uint8 picture (N, H, W, 3)."""
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
@@ -59,12 +59,12 @@ def _to_input(x: Tensor, side_px: int) -> Tensor:
 
 
 def write_decoder(codec: Codec, path: Path) -> None:
-    """Write ``decoder.onnx``: ``latent`` int8 (N, C, h, w), ``level`` int64 (N,) → ``picture``.
+    """Write ``decoder.onnx``: ``latent`` int8 (N, C, h, w), ``level`` int64 (N, C) → ``picture``.
 
     The picture is uint8 (N, H, W, 3).
     """
     latent = torch.zeros(2, codec.channels, 8, 10, dtype=torch.int8)
-    level = torch.zeros(2, dtype=torch.int64)
+    level = torch.zeros(2, codec.channels, dtype=torch.int64)
     inputs = {"latent": (latent, {0: "N", 2: "h", 3: "w"}), "level": (level, {0: "N"})}
     _export(_Decoder(codec).eval(), inputs, "picture", path)
 

@@ -18,7 +18,7 @@ def order_channels(system: System, pictures: Tensor) -> None:
         Changed in place; it computes the same reconstructions as before.
     pictures : float32 (N, 3, H, W) in [0, 1]
     """
-    level = torch.zeros(len(pictures), dtype=torch.int64)
+    level = torch.zeros(len(pictures), system.codec.channels, dtype=torch.int64)
     spread = system.codec.encode(pictures, level).var(dim=(0, 2, 3))
     order = torch.argsort(spread, descending=True)
     last = [m for m in system.codec.encoder if isinstance(m, nn.Conv2d)][-1]
@@ -33,7 +33,7 @@ def order_channels(system: System, pictures: Tensor) -> None:
         parameter.copy_(parameter[..., order].clone())
     log_step = system.codec.log_step
     if log_step is not None:
-        log_step.copy_(log_step[:, order].clone())
+        log_step.copy_(log_step[order].clone())
 
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)

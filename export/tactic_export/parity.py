@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tactic_codec import stream
+from tactic_codec import nest
 from tactic_codec.packet import HEADER_BYTES
 from tactic_export.freeze import Frozen, entropy_bytes
 from tactic_export.runtimes import as_int8, run_onnx, run_tflite
@@ -109,7 +109,7 @@ def measure(
     clean = _answers(root, pictures)
     levels = tuple(
         _measure_level(system, frozen, root, level, pictures, labels, clean)
-        for level in range(len(frozen.encoders))
+        for level in range(frozen.levels)
     )
     return Parity(len(pictures), _accuracy(clean, labels), default_level, levels)
 
@@ -123,19 +123,19 @@ def _measure_level(
     labels: NDArray[np.int64],
     clean: NDArray[np.int64],
 ) -> LevelParity:
-    frames = as_int8(pictures)
-    reference = np.concatenate([frozen.encoders[level](part) for part in _parts(pictures)])
+    frames, stem = as_int8(pictures), f"device/encoder-{nest.chain(level)}"
+    reference = frozen.latents(level, pictures)
     floating = np.concatenate([_float_latents(system, level, part) for part in _parts(pictures)])
-    decoder, levels = root / "gateway/decoder.onnx", np.full(len(pictures), level)
+    decoder, levels = root / "gateway/decoder.onnx", np.full(reference.shape[:2], level)
     decoded = run_onnx(decoder, reference, levels)
     ours = _answers(root, decoded)
     theirs = _answers(root, run_onnx(decoder, floating, levels))
     error = np.mean((decoded.astype(np.float64) - pictures) ** 2)
     return LevelParity(
         level=level,
-        onnxruntime=_against(run_onnx(root / f"device/encoder-{level}.onnx", frames), reference),
-        litert=_against(run_tflite(root / f"device/encoder-{level}.tflite", frames), reference),
-        float_encoder=_against(floating, reference),
+        onnxruntime=_against(run_onnx(root / f"{stem}.onnx", frames), level, reference),
+        litert=_against(run_tflite(root / f"{stem}.tflite", frames), level, reference),
+        float_encoder=_against(floating, 0, reference),
         same_answer=float(np.mean(ours == theirs)),
         agreement_float=float(np.mean(theirs == clean)),
         agreement_int8=float(np.mean(ours == clean)),
@@ -155,9 +155,8 @@ def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 @torch.no_grad()
 def _float_latents(system: System, level: int, pictures: NDArray[np.uint8]) -> NDArray[np.int8]:
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    latent = quantise(system.codec.encode(x, torch.full((len(x),), level)))
-    symbols: NDArray[np.int8] = latent.to(torch.int8).numpy()
-    return symbols
+    latent = quantise(system.codec.encode(x, torch.full((len(x), system.codec.channels), level)))
+    return nest.coarsen(latent.to(torch.int8).numpy(), 0)
 
 
 def _answers(root: Path, pictures: NDArray[np.generic]) -> NDArray[np.int64]:
@@ -165,8 +164,8 @@ def _answers(root: Path, pictures: NDArray[np.generic]) -> NDArray[np.int64]:
     return best
 
 
-def _against(found: NDArray[np.generic], reference: NDArray[np.int8]) -> Against:
-    gap = np.abs(found.astype(np.int32) - reference)
+def _against(found: NDArray[np.int8], level: int, reference: NDArray[np.int8]) -> Against:
+    gap = np.abs(nest.coarsen(found, level // 2).astype(np.int32) - reference)
     return Against(float(np.mean(gap > 0)), int(gap.max()))
 
 
@@ -177,6 +176,5 @@ def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float | 
 
 def packet_bytes(latents: NDArray[np.int8], frozen: Frozen, level: int) -> float:
     """Mean bytes of the packets that carry these latents, headers included."""
-    model, upto = frozen.models[level], len(frozen.layers)
-    sizes = [len(stream.encode(latent, model, frozen.layers, upto)) for latent in latents]
+    sizes = [len(frozen.stream(latent, level)) for latent in latents]
     return HEADER_BYTES + float(np.mean(sizes))

@@ -56,7 +56,7 @@ def export(
     check(plan, system.codec)
     say(f"quantising, and fitting entropy models on {TABLE_CROPS} training crops")
     ordered = any(stage.tail_drop for stage in config.stage)
-    frozen = freeze(system, training_crops(config, TABLE_CROPS), plan.layers, not ordered)
+    frozen = freeze(system, training_crops(config, TABLE_CROPS), not ordered)
     parity = None
     with Staging(out) as root:
         say("writing encoder (ONNX and TFLite), decoder and head")

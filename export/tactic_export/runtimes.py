@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,7 +21,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def run_onnx(path: Path, *inputs: NDArray[np.generic]) -> NDArray[np.generic]:
+def run_onnx(path: Path, *inputs: NDArray[Any]) -> NDArray[Any]:
     """The one output of an ONNX file for its inputs, in batches."""
     session = _session(path)
     names = [each.name for each in session.get_inputs()]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tactic_codec import stream
+from tactic_codec import nest, stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import PacketError, StreamError
 from tactic_codec.packet import Packet
-from tactic_codec.types import FrameKey
+from tactic_codec.types import FrameKey, Latent
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.models import Model
 
@@ -47,8 +47,8 @@ class Decoder:
         self._codec = bundle.codec
         self._model = Model(bundle.file(bundle.codec.decoder), threads)
 
-    def symbols(self, packets: Sequence[Packet]) -> NDArray[np.int8]:
-        """Entropy-decode one frame.
+    def latent(self, packets: Sequence[Packet]) -> Latent:
+        """Entropy-decode one frame, as far as it arrived.
 
         Parameters
         ----------
@@ -56,41 +56,33 @@ class Decoder:
             The packet that opens the frame, then any of its parts. Parts after a gap are of no
             use, since a stream only decodes from its beginning.
 
-        Returns
-        -------
-        int8 array (C, H / stride, W / stride)
-            Symbols that did not arrive are 0.
-
         Raises
         ------
         DecodeError
             ``bundle``, ``geometry``, ``level`` or ``layers``: the bundle does not declare what
             the header selects. ``stream``: the payload does not fit the tables.
         """
-        chain = _chain(packets)
-        layers = max(packet.layers for packet in chain)
+        arrived = _arrived(packets)
+        opening, codec = arrived[0], self._codec
         try:
-            shape = self._bundle.latent_shape(chain[0])
+            shape = self._bundle.latent_shape(opening)
         except PacketError as fault:
             raise DecodeError(fault.reason, str(fault)) from fault
-        if layers > len(self._codec.layers):
-            raise DecodeError("layers", f"{layers} layers, not {len(self._codec.layers)}")
-        data = b"".join(packet.payload for packet in chain)
+        planes = nest.layers(opening.level, codec.levels) * codec.channels
+        model = self._bundle.models[nest.chain(opening.level)]
+        data = b"".join(packet.payload for packet in arrived)
         try:
-            return stream.decode(
-                data, self._bundle.models[chain[0].level], self._codec.layers, layers, shape
-            ).symbols
+            found = stream.decode(data, model, (planes, *shape))
         except StreamError as fault:
             raise DecodeError("stream", str(fault)) from fault
+        return nest.join(found.planes, found.whole, codec.channels, opening.level, codec.levels)
 
-    def pictures(self, latents: NDArray[np.int8], levels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def pictures(self, latents: Sequence[Latent]) -> NDArray[np.uint8]:
         """Pictures of a batch of latents of one size.
 
         Parameters
         ----------
-        latents : int8 array (N, C, h, w)
-        levels : int64 array (N,)
-            Rate level of each.
+        latents : sequence of N Latent
 
         Returns
         -------
@@ -101,24 +93,24 @@ class Decoder:
         DecodeError
             ``model``: the network fails.
         """
-        pictures = self._model.run(latents, levels)
+        symbols = np.stack([latent.symbols for latent in latents])
+        pictures = self._model.run(symbols, np.stack([latent.levels for latent in latents]))
         stride = self._codec.stride
-        n, _, h, w = latents.shape
+        n, _, h, w = symbols.shape
         if pictures.dtype != np.uint8 or pictures.shape != (n, h * stride, w * stride, 3):
             found = f"{pictures.dtype} {pictures.shape}"
-            raise DecodeError("model", f"the decoder gives {found} for latents {latents.shape}")
+            raise DecodeError("model", f"the decoder gives {found} for latents {symbols.shape}")
         return pictures
 
     def reconstruct(self, key: FrameKey, packets: Sequence[Packet]) -> Reconstruction:
-        """Picture of one frame; the same as ``symbols`` and ``pictures`` for a batch of one."""
-        level = np.array([packets[0].level])
-        return Reconstruction(self.pictures(self.symbols(packets)[np.newaxis], level)[0], key)
+        """Picture of one frame; the same as ``latent`` and ``pictures`` for a batch of one."""
+        return Reconstruction(self.pictures([self.latent(packets)])[0], key)
 
 
-def _chain(packets: Sequence[Packet]) -> list[Packet]:
-    chain = [packets[0]]
+def _arrived(packets: Sequence[Packet]) -> list[Packet]:
+    found = [packets[0]]
     for packet in sorted(packets[1:], key=lambda each: each.part):
-        if packet.part != len(chain):
+        if packet.part != len(found):
             break
-        chain.append(packet)
-    return chain
+        found.append(packet)
+    return found

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError, CodecError
 from tactic_codec.packet import TIME_UNIT_NS, Packet, unpack
+from tactic_codec.types import Latent
 from tactic_gateway.decoder import Decoder
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.records import Job, Outcome
@@ -22,7 +22,7 @@ from tactic_gateway.task import Classifier, ClassScore, Result
 class _Decoded:
     job: Job
     packet: Packet
-    latent: NDArray[np.int8]
+    latent: Latent
 
 
 class Pipeline:
@@ -49,8 +49,9 @@ class Pipeline:
         self._heads = [Classifier(bundle, head, threads, top) for head in bundle.manifest.heads]
         self._now_ns = now_ns
         try:
-            level = np.zeros(1, np.int64)
-            pictures = self._decoder.pictures(bundle.probe()[1][0, :1], level)
+            symbols = bundle.probe()[1][0, 0]
+            latent = Latent(symbols, np.zeros(len(symbols), np.int64))
+            pictures = self._decoder.pictures([latent])
             for head in self._heads:
                 head.classify(pictures)
         except DecodeError as fault:
@@ -79,7 +80,7 @@ class Pipeline:
             packets = [unpack(raw) for raw in job.raws]
         except CodecError as fault:
             raise DecodeError("store", f"damaged in the store: {fault}") from fault
-        return _Decoded(job, packets[0], self._decoder.symbols(packets))
+        return _Decoded(job, packets[0], self._decoder.latent(packets))
 
     def _run_or_split(self, frames: list[_Decoded]) -> list[Outcome]:
         try:
@@ -90,9 +91,7 @@ class Pipeline:
             return [Outcome(frames[0].job, failure=(fault.reason, fault.detail))]
 
     def _run(self, frames: list[_Decoded]) -> list[Outcome]:
-        latents = np.stack([frame.latent for frame in frames])
-        levels = np.array([frame.packet.level for frame in frames])
-        pictures = self._decoder.pictures(latents, levels)
+        pictures = self._decoder.pictures([frame.latent for frame in frames])
         scores = [head.classify(pictures) for head in self._heads]
         now_ns = self._now_ns()
         return [

@@ -13,32 +13,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic.evaluate import headers
-from tactic.evaluate.pictures import by_shape
+from tactic.evaluate.pictures import groups
 from tactic.evaluate.setting import Coded, Setting
-from tactic_codec import stream
+from tactic_codec import nest, stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.packet import HEADER_BYTES
+from tactic_codec.rans_twin import STATE_BYTES
+from tactic_codec.types import Latent
 from tactic_device.encoders.base import Encoder, load
 from tactic_device.encoders.selection import model_file
 from tactic_gateway.decoder import Decoder
 
 NAME = "tactic"
 _RUNTIME = "onnxruntime"
+#: shares of a stream that show what a prefix is worth
+CUT = (0.75, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a node can choose: the rate level, and how many layers it sends."""
+    """What a node can choose: the rate level, and the share of its stream's bytes that is sent."""
 
     level: int
-    layers: int
+    share: float
 
 
 def points(bundle: Bundle) -> list[Point]:
     """The operating points of a bundle."""
-    levels, layers = len(bundle.codec.levels), len(bundle.codec.layers)
-    return [Point(level, upto) for level in range(levels) for upto in range(1, layers + 1)]
+    levels = bundle.codec.levels
+    refined = [level for level in range(levels) if nest.layers(level, levels) > 1]
+    whole = [Point(level, 1.0) for level in range(levels)]
+    return whole + [Point(level, share) for share in CUT for level in refined]
 
 
 def settings(bundle: Bundle) -> list[Setting]:
@@ -72,7 +78,7 @@ class BundleCoder:
     def __init__(self, bundle: Bundle) -> None:
         self._codec = bundle.codec
         self._models = bundle.models
-        self._encoders = [_encoder(bundle, level) for level in range(len(bundle.codec.levels))]
+        self._encoders = [_encoder(bundle, chain) for chain in range(len(bundle.codec.encoders))]
         self._decoder = Decoder(bundle, threads=1)
 
     def code(self, point: Point, pictures: Sequence[NDArray[np.uint8]]) -> list[Coded]:
@@ -89,7 +95,7 @@ class BundleCoder:
             self._latent(point, payload, pixels.shape)
             for payload, pixels in zip(payloads, pictures, strict=True)
         ]
-        seen = by_shape(latents, functools.partial(self._pictures, point.level))
+        seen = self._pictures(latents)
         sizes = [HEADER_BYTES + len(payload) for payload in payloads]
         return [
             Coded(pixels, size, headers.packet_payload_bytes(size))
@@ -97,17 +103,23 @@ class BundleCoder:
         ]
 
     def _stream(self, point: Point, pixels: NDArray[np.uint8]) -> bytes:
-        symbols = self._encoders[point.level].encode(pixels)
-        model = self._models[point.level]
-        return stream.encode(symbols, model, self._codec.layers, point.layers)
+        chain, layers = nest.chain(point.level), nest.layers(point.level, self._codec.levels)
+        symbols = nest.coarsen(self._encoders[chain].encode(pixels), point.level // 2)
+        whole = stream.encode(nest.split(symbols, layers), self._models[chain])
+        return stream.cut(whole, max(STATE_BYTES, round(point.share * len(whole))))
 
-    def _latent(self, point: Point, payload: bytes, size: tuple[int, ...]) -> NDArray[np.int8]:
-        shape = size[0] // self._codec.stride, size[1] // self._codec.stride
-        model, layers = self._models[point.level], self._codec.layers
-        return stream.decode(payload, model, layers, point.layers, shape).symbols
+    def _latent(self, point: Point, payload: bytes, size: tuple[int, ...]) -> Latent:
+        codec = self._codec
+        planes = nest.layers(point.level, codec.levels) * codec.channels
+        shape = planes, size[0] // codec.stride, size[1] // codec.stride
+        found = stream.decode(payload, self._models[nest.chain(point.level)], shape)
+        return nest.join(found.planes, found.whole, codec.channels, point.level, codec.levels)
 
-    def _pictures(self, level: int, latents: NDArray[np.int8]) -> NDArray[np.uint8]:
-        return self._decoder.pictures(latents, np.full(len(latents), level, np.int64))
+    def _pictures(self, latents: list[Latent]) -> list[NDArray[np.uint8]]:
+        found: dict[int, NDArray[np.uint8]] = {}
+        for part in groups([latent.symbols for latent in latents]):
+            found |= zip(part, self._decoder.pictures([latents[n] for n in part]), strict=True)
+        return [found[number] for number in range(len(latents))]
 
 
 def _encoder(bundle: Bundle, level: int) -> Encoder:

@@ -104,17 +104,21 @@ def by_shape(arrays: Sequence[Any], run: Callable[[NDArray[Any]], Iterable[Any]]
     arrays : sequence of arrays
     run : callable array (N, ...) -> sequence of N
     """
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, array in enumerate(arrays):
-        groups.setdefault(array.shape, []).append(number)
     found: list[Any] = [None] * len(arrays)
-    for numbers in groups.values():
-        size = max(1, _VALUES_AT_ONCE // arrays[numbers[0]].size)
-        for start in range(0, len(numbers), size):
-            part = numbers[start : start + size]
-            for number, result in zip(part, run(np.stack([arrays[n] for n in part])), strict=True):
-                found[number] = result
+    for part in groups(arrays):
+        for number, result in zip(part, run(np.stack([arrays[n] for n in part])), strict=True):
+            found[number] = result
     return found
+
+
+def groups(arrays: Sequence[Any]) -> Iterator[list[int]]:
+    """Give the numbers of arrays of one shape, as many as a network shall take at once."""
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for number, array in enumerate(arrays):
+        shapes.setdefault(array.shape, []).append(number)
+    for numbers in shapes.values():
+        size = max(1, _VALUES_AT_ONCE // arrays[numbers[0]].size)
+        yield from (numbers[start : start + size] for start in range(0, len(numbers), size))
 
 
 def _expand(source: str) -> str:

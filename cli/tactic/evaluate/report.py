@@ -93,8 +93,9 @@ def _table(caption: str, words: tuple[str, ...]) -> Table:
 
 
 def _setting(point: dict[str, Any]) -> str:
-    if "layers" in point:
-        return f"level {point['level']}, layers {point['layers']}"
+    if "level" in point:
+        part = "" if point["share"] == 1 else f", first {point['share']:.0%}"
+        return f"level {point['level']}{part}"
     size = "" if point["scale"] == 1 else f", {point['scale']:g}×"
     return f"quality {point['quality']}{size}"
 

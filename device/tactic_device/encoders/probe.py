@@ -1,7 +1,7 @@
 """Try one runtime on the bundle's probe frames; run as a program of its own.
 
 An illegal instruction or a crash in a wheel kills this process and not the node. Arguments:
-runtime, model, frames.npy, latents.npy, level, threads. Prints one JSON object.
+runtime, model, frames.npy, latents.npy, chain, threads. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MOST_SHARE = 0.005
 
 
 def compare(
-    runtime: str, model: Path, frames: Path, latents: Path, level: int, threads: int
+    runtime: str, model: Path, frames: Path, latents: Path, chain: int, threads: int
 ) -> str | None:
     """Return why the runtime's latents are not those expected, or None."""
     encoder = load(runtime, model, threads)
-    pictures, expected = np.load(frames), np.load(latents)[level]
+    pictures, expected = np.load(frames), np.load(latents)[chain]
     found = np.stack([encoder.encode(picture) for picture in pictures])
     if found.shape != expected.shape:
         return f"latents of shape {found.shape}, expected {expected.shape}"
@@ -38,8 +38,8 @@ def compare(
 def _main(runtime: str, model: str, frames: str, latents: str, *numbers: str) -> None:
     started = time.perf_counter()
     try:
-        level, threads = map(int, numbers)
-        fault = compare(runtime, Path(model), Path(frames), Path(latents), level, threads)
+        chain, threads = map(int, numbers)
+        fault = compare(runtime, Path(model), Path(frames), Path(latents), chain, threads)
     except Exception as error:  # runtimes raise whatever they like; the reason is what counts
         fault = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     print(json.dumps({"fault": fault, "took_s": round(time.perf_counter() - started, 3)}))

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tactic_codec import nest
 from tactic_codec.bundle import Bundle
 from tactic_device.encoders.base import PREFERENCE, Encoder, load
 from tactic_device.errors import EncoderError
@@ -67,8 +68,8 @@ def choose(bundle: Bundle, level: int, runtime: str, threads: int) -> Choice:
 
 def model_file(bundle: Bundle, level: int, runtime: str) -> Path:
     """Find the encoder file of a rate level that a runtime reads."""
-    files = bundle.codec.levels[level]
-    return bundle.file(files.encoder_onnx if runtime == "onnxruntime" else files.encoder_tflite)
+    files = bundle.codec.encoders[nest.chain(level)]
+    return bundle.file(files.onnx if runtime == "onnxruntime" else files.tflite)
 
 
 def probe(bundle: Bundle, level: int, runtime: str, model: Path, threads: int) -> str | None:
@@ -76,7 +77,7 @@ def probe(bundle: Bundle, level: int, runtime: str, model: Path, threads: int) -
     entries = bundle.manifest.probe
     files = (model, bundle.file(entries.frames), bundle.file(entries.latents))
     command = [sys.executable, "-m", "tactic_device.encoders.probe", runtime]
-    command += [*map(str, files), str(level), str(threads)]
+    command += [*map(str, files), str(nest.chain(level)), str(threads)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     try:
         done = subprocess.run(
