@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,13 +14,16 @@ import numpy as np
 import pytest
 
 from tactic_codec.bundle import MAX_MANIFEST_BYTES, Bundle, file_entry, write_manifest
+from tactic_codec.contexts import Context
 from tactic_codec.entropy import EntropyModel, write_models
 from tactic_codec.errors import BundleError, PacketError
-from tactic_codec.manifest import Codec, Geometry, Head, Level, Manifest, Probe
+from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Probe
 from tactic_codec.packet import Kind, Packet
 from tactic_codec.tables import SCALE, Table, TableSet
 
-CHANNELS = 3
+CHANNELS, LEVELS = 3, 4
+#: planes of the streams of the two chains: levels 0 and 2, levels 1 and 3
+PLANES = (6, 6)
 Change = Callable[[Path], object]
 
 
@@ -28,20 +32,27 @@ def root(tmp_path: Path) -> Path:
     return make_bundle(tmp_path / "bundle")
 
 
+def models_of(*planes: int) -> bytes:
+    """An entropy file whose models have so many planes."""
+    tables = TableSet((Table(-1, (1000, SCALE - 2001, 1000), 1),))
+    return write_models(tuple(EntropyModel(tables, (Context(0),) * count) for count in planes))
+
+
+ENCODERS = [f"device/encoder-{chain}.{end}" for chain in range(2) for end in ("onnx", "tflite")]
+
+
 def make_bundle(root: Path) -> Path:
     """A bundle of the right form; its networks are not networks."""
     for folder in ("device", "gateway", "probe"):
         (root / folder).mkdir(parents=True)
-    table = Table(-1, (1000, SCALE - 2001, 1000), 1)
-    model = EntropyModel.static(TableSet((table,) * CHANNELS))
-    (root / "device/entropy.bin").write_bytes(write_models((model,)))
-    for name in ("device/encoder.onnx", "device/encoder.tflite", "gateway/decoder.onnx"):
+    (root / "device/entropy.bin").write_bytes(models_of(*PLANES))
+    for name in (*ENCODERS, "gateway/decoder.onnx"):
         (root / name).write_bytes(name.encode())
     (root / "gateway/head.onnx").write_bytes(b"head")
     (root / "gateway/labels.txt").write_text("cat\ndog\n")
     (root / "LICENSE-WEIGHTS.txt").write_text("licence\n")
     np.save(root / "probe/frames.npy", np.zeros((2, 16, 24, 3), np.uint8))
-    np.save(root / "probe/latents.npy", np.zeros((1, 2, CHANNELS, 2, 3), np.int8))
+    np.save(root / "probe/latents.npy", np.zeros((2, 2, CHANNELS, 2, 3), np.int8))
     write_manifest(root, manifest(root))
     return root
 
@@ -51,13 +62,14 @@ def manifest(root: Path) -> Manifest:
         arch="test",
         stride=8,
         channels=CHANNELS,
-        layers=(1, 2),
         geometries=(Geometry(height=16, width=24), Geometry(height=160, width=160)),
-        levels=(
-            Level(
-                encoder_onnx=file_entry(root, "device/encoder.onnx"),
-                encoder_tflite=file_entry(root, "device/encoder.tflite"),
-            ),
+        levels=LEVELS,
+        encoders=tuple(
+            Encoder(
+                onnx=file_entry(root, f"device/encoder-{chain}.onnx"),
+                tflite=file_entry(root, f"device/encoder-{chain}.tflite"),
+            )
+            for chain in range(2)
         ),
         entropy=file_entry(root, "device/entropy.bin"),
         decoder=file_entry(root, "gateway/decoder.onnx"),
@@ -87,10 +99,11 @@ def test_open(root: Path) -> None:
     assert bundle.manifest == manifest(root)
     assert bundle.codec.id == Bundle.open(root).codec.id
     assert bundle.codec.wire_id == int(bundle.codec.id[:4], 16)
-    assert [len(model.contexts) for model in bundle.models] == [CHANNELS]
+    assert tuple(len(model.contexts) for model in bundle.models) == PLANES
+    assert bundle.models[0].tables is bundle.models[1].tables
     assert bundle.file(bundle.manifest.heads[0].labels).read_text() == "cat\ndog\n"
     frames, latents = bundle.probe()
-    assert (frames.shape, latents.shape) == ((2, 16, 24, 3), (1, 2, CHANNELS, 2, 3))
+    assert (frames.shape, latents.shape) == ((2, 16, 24, 3), (2, 2, CHANNELS, 2, 3))
 
 
 def test_a_new_head_does_not_change_the_codec(root: Path) -> None:
@@ -137,9 +150,6 @@ def other_models(data: bytes) -> Change:
     return apply
 
 
-ONE_CHANNEL = write_models((EntropyModel.static(TableSet((Table(0, (SCALE,), 0),))),))
-
-
 @pytest.mark.parametrize(
     ("change", "file"),
     [
@@ -151,14 +161,21 @@ ONE_CHANNEL = write_models((EntropyModel.static(TableSet((Table(0, (SCALE,), 0),
         (edit(lambda m: m.update(format=2)), "format"),
         (edit(lambda m: m.update(extra=1)), "extra"),
         (edit(lambda m: m.pop("heads")), "heads"),
-        (edit(lambda m: m["codec"].update(layers=[1, 1])), "codec"),
-        (edit(lambda m: m["codec"].update(layers=[0, 3])), "codec.layers"),
+        (edit(lambda m: m["codec"].update(layers=[3, 3])), "codec.layers"),
+        (edit(lambda m: m["codec"].update(levels=0)), "codec.levels"),
+        (edit(lambda m: m["codec"].update(levels=9)), "codec.levels"),
+        (edit(lambda m: m["codec"].update(levels=1)), "2 encoders for 1 rate levels"),
+        (edit(lambda m: m["codec"].update(levels=[])), "codec.levels"),
+        (edit(lambda m: m["codec"]["encoders"].pop()), "1 encoders for 4 rate levels"),
+        (edit(lambda m: m["codec"]["encoders"].clear()), "codec.encoders"),
+        (edit(lambda m: m["codec"]["encoders"].append(m["codec"]["encoders"][0])), "encoders"),
+        (edit(lambda m: m["codec"]["encoders"][1].pop("onnx")), "codec.encoders.1.onnx"),
+        (edit(lambda m: m["codec"]["encoders"].__setitem__(1, m["codec"]["encoders"][0])), "twice"),
         (edit(lambda m: m["codec"].update(stride=7)), "codec"),
-        (edit(lambda m: m["codec"].update(channels=4)), "codec"),
+        (edit(lambda m: m["codec"].update(channels=4)), "[6, 6] planes, declared are [8, 8]"),
         (edit(lambda m: m["codec"]["geometries"].clear()), "codec.geometries"),
         (edit(lambda m: m["heads"].append(m["heads"][0])), "twice"),
-        (edit(lambda m: m["codec"]["levels"].clear()), "codec.levels"),
-        (edit(lambda m: m.update(default_level=1)), "default_level 1"),
+        (edit(lambda m: m.update(default_level=LEVELS)), "default_level 4"),
         (edit(lambda m: m["codec"]["entropy"].update(path="../entropy.bin")), "codec.entropy.path"),
         (edit(lambda m: m["codec"]["entropy"].update(path="/etc/passwd")), "codec.entropy.path"),
         (edit(lambda m: m["codec"]["entropy"].update(path="device\\t.bin")), "codec.entropy.path"),
@@ -167,13 +184,15 @@ ONE_CHANNEL = write_models((EntropyModel.static(TableSet((Table(0, (SCALE,), 0),
         (edit(lambda m: m["codec"]["entropy"].update(sha256="0" * 64)), "device/entropy.bin"),
         (edit(lambda m: m["codec"]["entropy"].update(sha256="x")), "codec.entropy.sha256"),
         (edit(lambda m: m["documents"][0].update(size_bytes=1)), "LICENSE-WEIGHTS.txt"),
-        (lambda r: (r / "device/encoder.tflite").unlink(), "device/encoder.tflite"),
-        (lambda r: (r / "device/encoder.tflite").write_bytes(b"x"), "device/encoder.tflite"),
+        (lambda r: (r / "device/encoder-0.tflite").unlink(), "device/encoder-0.tflite"),
+        (lambda r: (r / "device/encoder-1.tflite").write_bytes(b"x"), "device/encoder-1.tflite"),
         (lambda r: (r / "gateway/head.onnx").write_bytes(b"haed"), "gateway/head.onnx"),
         (replace_by_link, "device/entropy.bin"),
         (replace_by_pipe, "gateway/labels.txt"),
         (other_models(b"no models"), "device/entropy.bin"),
-        (other_models(ONE_CHANNEL), "models of 1 levels and 1 channels"),
+        (other_models(models_of(6)), "models of [6] planes, declared are [6, 6]"),
+        (other_models(models_of(6, 3)), "models of [6, 3] planes"),
+        (other_models(models_of(3, 6)), "models of [3, 6] planes"),
     ],
 )
 def test_anything_wrong_is_refused_in_one_line(root: Path, change: Change, file: str) -> None:
@@ -203,10 +222,12 @@ def test_every_changed_byte_of_every_file_is_noticed(root: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "latents"),
     [
-        (np.zeros((2, 16, 24, 3), np.int8), np.zeros((1, 2, CHANNELS, 2, 3), np.int8)),
-        (np.zeros((2, 16, 24), np.uint8), np.zeros((1, 2, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24, 3), np.int8), np.zeros((2, 2, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24), np.uint8), np.zeros((2, 2, CHANNELS, 2, 3), np.int8)),
         (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((1, CHANNELS, 2, 3), np.int8)),
-        (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((2, CHANNELS, 2, 3), np.int16)),
+        (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((2, CHANNELS, 2, 3), np.int8)),
+        (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((2, 2, CHANNELS, 2, 3), np.int16)),
+        (np.zeros((2, 16, 24, 3), np.uint8), np.zeros((LEVELS, 2, CHANNELS, 2, 3), np.int8)),
         (np.zeros((2, 16, 24, 3), np.uint8), np.array([{}], dtype=object)),
     ],
 )
@@ -222,24 +243,30 @@ def test_probe_arrays_are_checked(
 
 def test_a_packet_selects_only_what_is_declared(root: Path) -> None:
     bundle = Bundle.open(root)
-    wire_id = bundle.codec.wire_id
-    assert bundle.latent_shape(Packet(Kind.FRAME, 1, 1, bundle=wire_id)) == (2, 3)
-    assert bundle.latent_shape(Packet(Kind.FRAME, 1, 1, bundle=wire_id, geometry=1, layers=2)) == (
-        20,
-        20,
-    )
+    for level, layers in enumerate((2, 2, 1, 1)):
+        for geometry, shape in enumerate(((2, 3), (20, 20))):
+            fields = {"level": level, "layers": layers, "geometry": geometry}
+            packet = Packet(Kind.FRAME, 1, 1, bundle=bundle.codec.wire_id)
+            assert bundle.latent_shape(dataclasses.replace(packet, **fields)) == shape  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"bundle": 1}, "bundle"), ({"level": 1}, "level"), ({"geometry": 2}, "geometry"),
-     ({"layers": 3}, "layers")],
-)  # fmt: skip
+    [
+        ({"bundle": 1}, "bundle"),
+        ({"level": 4, "layers": 1}, "level"),
+        ({"geometry": 2}, "geometry"),
+        ({"layers": 1}, "layers"),
+        ({"layers": 3}, "layers"),
+        ({"level": 2}, "layers"),
+    ],
+)
 def test_a_packet_that_asks_for_more_is_refused(
     root: Path, change: dict[str, int], reason: str
 ) -> None:
     bundle = Bundle.open(root)
-    fields = {"bundle": bundle.codec.wire_id} | change
+    fields = {"bundle": bundle.codec.wire_id, "layers": 2} | change
     with pytest.raises(PacketError) as caught:
         bundle.latent_shape(Packet(Kind.FRAME, 1, 1, **fields))  # type: ignore[arg-type]
     assert caught.value.reason == reason
+    assert "\n" not in str(caught.value)

@@ -22,7 +22,7 @@ def test_limits_of_the_format(value: str, module: str, name: str) -> None:
 
 
 def test_limits_were_found() -> None:
-    assert len(LIMITS) == 16
+    assert len(LIMITS) == 18
 
 
 def test_every_reason_is_documented() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from tactic_codec import drop, packet, stream
+from tactic_codec import drop, nest, packet, stream
 from tactic_codec.entropy import EntropyModel, read_models, write_models
 from tactic_codec.errors import PacketError, StreamError, TableError
 from tactic_codec.tables import TableSet
@@ -32,12 +33,9 @@ def content(entry: dict[str, Any]) -> bytes:
     return FOLDER.joinpath(entry["file"]).read_bytes()
 
 
-def test_the_code_still_writes_the_stored_bytes() -> None:
-    spec = importlib.util.spec_from_file_location("make_vectors", VECTORS / "make_vectors.py")
-    assert spec is not None
-    assert spec.loader is not None
-    maker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(maker)
+def test_the_code_still_writes_the_stored_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(VECTORS.parent)
+    maker = importlib.import_module("vectors.make_vectors")
     stored = {
         str(path.relative_to(FOLDER)): path.read_bytes()
         for path in FOLDER.rglob("*")
@@ -99,35 +97,58 @@ def test_bad_entropy_file(entry: dict[str, Any]) -> None:
         read_models(content(entry))
 
 
+def array(name: str, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    return np.frombuffer((FOLDER / name).read_bytes(), np.int8).reshape(shape)
+
+
 def model_of(entry: dict[str, Any]) -> EntropyModel:
     if "tables" in entry:
         return EntropyModel.static(TableSet.from_bytes((FOLDER / entry["tables"]).read_bytes()))
-    level: int = entry["level"]
-    return read_models((FOLDER / entry["entropy"]).read_bytes())[level]
+    number: int = entry["model"] if "model" in entry else nest.chain(entry["level"])
+    return read_models((FOLDER / entry["entropy"]).read_bytes())[number]
 
 
 def decode(entry: dict[str, Any]) -> stream.Decoded:
-    model, (height, width) = model_of(entry), entry["shape"]
-    return stream.decode(
-        content(entry), model, tuple(entry["layers"]), entry["upto"], (height, width)
-    )
+    count, height, width = entry["shape"]
+    return stream.decode(content(entry), model_of(entry), (count, height, width))
 
 
 @entries("stream", "good")
 def test_good_stream(entry: dict[str, Any]) -> None:
-    found = decode(entry)
-    symbols = np.frombuffer((FOLDER / entry["symbols"]).read_bytes(), np.int8)
-    n = entry["symbols_decoded"]
-    assert (found.symbols_decoded, found.complete_layers) == (n, entry["complete_layers"])
-    np.testing.assert_array_equal(found.symbols.ravel()[:n], symbols[:n])
-    lost = model_of(entry).settled(np.zeros_like(found.symbols)).ravel()[n:]
-    np.testing.assert_array_equal(found.symbols.ravel()[n:], lost)
+    found, n = decode(entry), entry["symbols_decoded"]
+    planes = array(entry["planes"], (-1, *entry["shape"][1:]))
+    assert (found.symbols, found.whole) == (n, entry["whole_planes"])
+    np.testing.assert_array_equal(found.planes.ravel()[:n], planes.ravel()[:n])
+    lost = model_of(entry).settled(np.zeros_like(found.planes)).ravel()[n:]
+    np.testing.assert_array_equal(found.planes.ravel()[n:], lost)
 
 
 @entries("stream", "bad")
 def test_bad_stream(entry: dict[str, Any]) -> None:
     with pytest.raises(StreamError):
         decode(entry)
+
+
+@entries("nested", "good")
+def test_what_arrives_of_a_nested_latent(entry: dict[str, Any]) -> None:
+    decoded = decode(entry)
+    channels, size = entry["channels"], tuple(entry["shape"][1:])
+    found = nest.join(decoded.planes, decoded.whole, channels, entry["level"], entry["levels"])
+    assert decoded.whole == entry["whole_planes"]
+    assert found.symbols.shape == (channels, *size)
+    assert found.symbols.tobytes().hex() == entry["symbols_hex"]
+    assert found.levels.tolist() == entry["channel_levels"]
+
+
+@pytest.mark.parametrize("entry", [e for e in INDEX if "latent" in e], ids=lambda e: e["file"])
+def test_a_nested_latent_gives_its_planes_and_its_stream(entry: dict[str, Any]) -> None:
+    latent = array(entry["latent"], (entry["channels"], *entry["shape"][1:]))
+    layers = nest.layers(entry["level"], entry["levels"])
+    planes = nest.split(nest.coarsen(latent, entry["level"] // 2), layers)
+    stored = array(entry["all_planes"], (-1, *entry["shape"][1:]))
+    np.testing.assert_array_equal(planes, stored[: len(planes)])
+    whole, most_bytes = stream.encode(planes, model_of(entry)), entry["most_bytes"]
+    assert (whole if most_bytes is None else stream.cut(whole, most_bytes)) == content(entry)
 
 
 @entries("ack", "good")
