@@ -14,12 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
+from tactic_codec.contexts import Context
 from tactic_codec.entropy import EntropyModel, write_models
-from tactic_codec.manifest import Codec, Geometry, Head, Level, Manifest, Probe
+from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Probe
 from tactic_codec.tables import Table, TableSet
 from tactic_device.log import Log
 
-STRIDE, LAYERS = 4, (1, 2)
+STRIDE, CHANNELS, LEVELS = 4, 3, 3
 SIZES = ((16, 24), (32, 32))
 
 Events = Callable[[], list[dict[str, Any]]]
@@ -29,6 +30,14 @@ def latents(pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
     """What the tiny encoder gives for pixels (H, W, 3)."""
     thinned = pixels[::STRIDE, ::STRIDE].astype(np.int16) - 128
     return np.ascontiguousarray(thinned.transpose(2, 0, 1).astype(np.int8))
+
+
+def models() -> tuple[EntropyModel, EntropyModel]:
+    """Of levels 0 and 2, and of level 1: one table for symbols, one for refinements."""
+    steps = np.abs(np.arange(-128, 128))
+    tables = TableSet(tuple(Table.from_counts(np.exp(-steps / width), -128) for width in (9, 1)))
+    first, refined = (Context(0),) * CHANNELS, (Context(1),) * CHANNELS
+    return EntropyModel(tables, first + refined), EntropyModel(tables, first)
 
 
 def write_onnx(path: Path) -> None:
@@ -94,12 +103,10 @@ def write_bundle(root: Path, wrong_by: int = 0) -> Path:
     """Write a bundle; ``wrong_by`` is added to the latents that its probe demands."""
     for folder in ("device", "gateway", "probe"):
         (root / folder).mkdir(parents=True)
-    for level in range(2):
-        write_onnx(root / f"device/encoder-{level}.onnx")
-        write_tflite(root / f"device/encoder-{level}.tflite")
-    table = Table.from_counts(np.ones(256), lo=-128)
-    model = EntropyModel.static(TableSet((table,) * 3))
-    (root / "device/entropy.bin").write_bytes(write_models((model, model)))
+    for chain in range(2):
+        write_onnx(root / f"device/encoder-{chain}.onnx")
+        write_tflite(root / f"device/encoder-{chain}.tflite")
+    (root / "device/entropy.bin").write_bytes(write_models(models()))
     for name in ("decoder.onnx", "head.onnx", "labels.txt"):
         (root / "gateway" / name).write_bytes(b"not used here")
     frames = np.random.default_rng(1).integers(0, 250, (2, 16, 24, 3), np.uint8)
@@ -113,15 +120,15 @@ def write_bundle(root: Path, wrong_by: int = 0) -> Path:
     codec = Codec(
         arch="tiny",
         stride=STRIDE,
-        channels=3,
-        layers=LAYERS,
+        channels=CHANNELS,
         geometries=tuple(Geometry(height=h, width=w) for h, w in SIZES),
-        levels=tuple(
-            Level(
-                encoder_onnx=entry[f"device/encoder-{level}.onnx"],
-                encoder_tflite=entry[f"device/encoder-{level}.tflite"],
+        levels=LEVELS,
+        encoders=tuple(
+            Encoder(
+                onnx=entry[f"device/encoder-{chain}.onnx"],
+                tflite=entry[f"device/encoder-{chain}.tflite"],
             )
-            for level in range(2)
+            for chain in range(2)
         ),
         entropy=entry["device/entropy.bin"],
         decoder=entry["gateway/decoder.onnx"],

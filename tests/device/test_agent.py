@@ -20,7 +20,7 @@ from tactic_codec import stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError, TacticError
-from tactic_codec.packet import Packet, unpack
+from tactic_codec.packet import Packet, pack, unpack
 from tactic_delivery.receiver import Receiver
 from tactic_device import agent
 from tactic_device.config import DeviceConfig
@@ -95,11 +95,12 @@ def test_a_folder_is_captured_delivered_and_accounted_for(
     assert [p.seq for p in network.packets] == [0, 1, 2, 3]
     codec = bundle.codec
     for n, packet in enumerate(network.packets):
-        assert (packet.bundle, packet.layers, packet.geometry) == (codec.wire_id, 2, 0)
+        assert (packet.bundle, packet.layers, packet.geometry) == (codec.wire_id, 1, 0)
         assert packet.level == bundle.manifest.default_level == 1
-        shape = bundle.latent_shape(packet)
-        decoded = stream.decode(packet.payload, bundle.models[1], codec.layers, 2, shape)
-        assert (decoded.symbols == 40 * n - 128).all()
+        shape = (codec.channels, *bundle.latent_shape(packet))
+        decoded = stream.decode(packet.payload, bundle.models[1], shape)
+        assert decoded.whole == codec.channels
+        assert (decoded.planes == max(40 * n - 128, -127)).all()
     assert abs(network.packets[0].captured * 10_000_000 - boot_clock_ns()) < 60e9
     started, stopped = events()
     assert (started["event"], started["runtime"]) == ("started", "onnxruntime")
@@ -117,6 +118,16 @@ def test_what_could_not_be_sent_is_the_next_runs_backlog(
     assert len(network.packets) == 6
     assert len({p.boot for p in network.packets}) == 2
     assert events()[-1]["ledger"] == {"captured": 6, "stored": 6, "dropped": {}, "pending": 0}
+
+
+def test_a_budget_holds_every_packet(
+    configure: Callable[..., DeviceConfig], bundle: Bundle, log: Log
+) -> None:
+    network = Network()
+    config = configure(encoder="level = 0\nbudget_bytes = 35")
+    agent.run(config, threading.Event(), log, network)
+    assert [p.layers for p in network.packets] == [2] * 4
+    assert max(len(pack(p)) for p in network.packets) == 34
 
 
 def test_birth_and_health_say_what_the_contract_demands(
@@ -192,9 +203,9 @@ def test_a_picture_that_breaks_on_the_way_is_a_source_error(
 
 
 def test_a_level_is_one_that_the_bundle_declares(bundle: Bundle) -> None:
-    assert [agent.find_level(bundle, wanted) for wanted in (None, 0, 1)] == [1, 0, 1]
-    with pytest.raises(ConfigError, match=r"encoder.level 2 is not in .* choose from 0 to 1"):
-        agent.find_level(bundle, 2)
+    assert [agent.find_level(bundle, wanted) for wanted in (None, 0, 2)] == [1, 0, 2]
+    with pytest.raises(ConfigError, match=r"encoder.level 3 is not in .* choose from 0 to 2"):
+        agent.find_level(bundle, 3)
 
 
 def test_an_encoder_of_another_shape_is_refused(bundle: Bundle) -> None:

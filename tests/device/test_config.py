@@ -42,6 +42,8 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
     text = EXAMPLE.read_text()
     for line in (
         "geometry =",
+        "level =",
+        "budget_bytes =",
         "user =",
         "password_file =",
         "[mqtt.tls]",
@@ -52,6 +54,7 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
     config = load(write(tmp_path, text), DeviceConfig)
+    assert config.encoder.budget_bytes == 1000
     assert config.mqtt.tls is not None
     assert config.mqtt.tls.key_file == tmp_path / "cam1.key"
 
@@ -68,6 +71,7 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         ("[bundle]", "[mqtt]\nport = 0\n[bundle]", r"device.toml:5: mqtt.port: .*0"),
         ("[bundle]", '[mqtt]\npassword = "x"\n[bundle]', r":4: mqtt: a password needs a user"),
         ('path = "outbox"', 'path = "o"\nmax_bytes = 1', r":11: outbox.max_bytes: .*4194304"),
+        ("[bundle]", "[encoder]\nbudget_bytes = 23\n[bundle]", r":5: encoder.budget_bytes: .*23"),
         ("[bundle]", "[bundel]\n[bundle]", r":4: bundel: unknown key; did you mean bundle"),
     ],
 )
