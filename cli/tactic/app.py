@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tactic import __version__
+from tactic.reproduce.command import app as reproduce_app
 from tactic_codec.errors import TacticError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ bundle_app = typer.Typer(no_args_is_help=True, help="Look at bundles.")
 app.add_typer(device_app, name="device")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(reproduce_app, name="reproduce")
 
 RIVALS = ("jpeg", "webp", "avif")
 FIGURES = (".png", ".svg")
@@ -36,7 +38,8 @@ class MissingRoomError(TacticError):
     exit_code = 2
 
 
-def _room(name: str, fault: ImportError) -> TacticError:
+def room_missing(name: str, fault: ImportError) -> TacticError:
+    """Say what to install where a room's packages are not there."""
     return MissingRoomError(
         f"this command needs {fault.name}, which is not installed: "
         f"pip install '.[{name}]' in a checkout of tactic"
@@ -64,7 +67,7 @@ def device_run(config: Config = Path("device.toml")) -> None:
     try:
         from tactic_device.agent import main
     except ImportError as fault:
-        raise _room("device", fault) from fault
+        raise room_missing("device", fault) from fault
     sys.exit(main(config))
 
 
@@ -74,26 +77,39 @@ def gateway_run(config: Config = Path("gateway.toml")) -> None:
     try:
         from tactic_gateway.service import main
     except ImportError as fault:
-        raise _room("gateway", fault) from fault
+        raise room_missing("gateway", fault) from fault
     sys.exit(main(config))
 
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="Training configuration (TOML).")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and metrics.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="Training configuration (TOML); without one, a built-in recipe."),
+    ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="imagefolder:PATH or unlabelled:PATH, instead of the file's sources."),
+        typer.Option(
+            help="Photos: a folder or zip, with a folder for each class or without; or "
+            "imagefolder:PATH or unlabelled:PATH. Instead of the file's sources."
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="efficientnet_lite0 (the default), torchvision:NAME, or MODULE:FUNCTION for one "
+            "of your own. Instead of the file's head."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the file's seed.")] = None,
 ) -> None:
-    """Train a codec, or go on where the output folder stands."""
+    """Train a codec for photos of your own, or go on where the output folder stands."""
     try:
         from tactic_train.run import train_from_file
     except ImportError as fault:
-        raise _room("train", fault) from fault
-    path = train_from_file(config, out, sources=tuple(data or ()), seed=seed)
+        raise room_missing("train", fault) from fault
+    path = train_from_file(config, out, sources=tuple(data or ()), head=head, seed=seed)
     print(f"trained: {path}")
 
 
@@ -121,7 +137,7 @@ def export(
         pictures = (report, match) if report else None
         run_export(run, out, geometry or [], level, pictures, license_file)
     except ImportError as fault:
-        raise _room("train", fault) from fault
+        raise room_missing("train", fault) from fault
 
 
 @bundle_app.command("show")
@@ -167,7 +183,7 @@ def evaluate(
     try:
         from tactic.evaluate.run import run_eval
     except ImportError as fault:
-        raise _room("train", fault) from fault
+        raise room_missing("train", fault) from fault
     run_eval(bundle, data, match=match, against=names, limit=limit, as_json=as_json, out=out)
 
 
@@ -182,7 +198,7 @@ def plot(
     try:
         from tactic.evaluate.plot import run_plot
     except ImportError as fault:
-        raise _room("train", fault) from fault
+        raise room_missing("train", fault) from fault
     run_plot(results, out)
     print(f"figure: {out}")
 
@@ -201,5 +217,5 @@ def demo(
     try:
         from tactic.demo.run import run_demo
     except ImportError as fault:
-        raise _room("demo", fault) from fault
+        raise room_missing("demo", fault) from fault
     run_demo(out, as_json=as_json, train_first=train_first)

@@ -7,8 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tactic.reproduce.presets import Preset
 
 Done = subprocess.CompletedProcess[str]
 Tactic = Callable[..., Done]
@@ -50,3 +55,55 @@ def fails(tactic: Tactic) -> Fails:
         assert not missing, done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def two_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Discs and stripes: twelve photos of each to train on, six to judge by."""
+    cv2 = pytest.importorskip("cv2", reason="OpenCV draws the photos")
+    folder = tmp_path_factory.mktemp("two-classes")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 6)):
+        for kind in ("disc", "stripes"):
+            (folder / split / kind).mkdir(parents=True)
+            for number in range(count):
+                photo = np.full((36, 40, 3), rng.integers(60, 200, 3), np.uint8)
+                colour = tuple(int(c) for c in rng.integers(0, 255, 3))
+                if kind == "disc":
+                    cv2.circle(photo, (20, 18), 9, colour, -1)
+                else:
+                    photo[::4] = colour
+                cv2.imwrite(str(folder / split / kind / f"{number}.png"), photo)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_preset(two_classes: Path) -> Preset:
+    """Everything as small as it can be; a cell takes a second."""
+    from tactic.reproduce.presets import CPU, Preset
+
+    tune = {"steps": 2, "batch": 4, "learning_rate": 1e-3, "head_px": 32}
+    training = {"steps": 2, "batch": 4, "learning_rate": 1e-3, "final_learning_rate": 1e-4}
+    ours = CPU.ours.model_dump()
+    for stage in (*ours["begin"], *ours["joint"]):
+        stage.update(steps=1, head_px=[32])
+    source = {"source": f"imagefolder:{two_classes}", "match": "", "classes": 2, "side_px": 32}
+    return Preset.model_validate(
+        CPU.model_dump()
+        | {
+            "name": "toy",
+            "photos": source | {"tuned_on": 24, "judged_by": 12},
+            "seeds": (1, 2),
+            "clean": tune,
+            "tune": tune,
+            "channels": 4,
+            "draw": training,
+            "train": training,
+            "table_crops": 16,
+            "jpeg_qualities": (5,),
+            "betas": (1 / 32,),
+            "rivals": {"jpeg": (5,), "webp": (5,)},
+            "scales": (1.0, 0.5),
+            "ours": ours | {"channels": 4, "levels": 3, "step": 0.3, "batch": 4},
+        }
+    )

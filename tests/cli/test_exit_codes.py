@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = (
     "tactic.demo",
     "tactic.evaluate",
+    "tactic.reproduce",
     "tactic_delivery",
     "tactic_train",
     "tactic_export",

@@ -18,6 +18,11 @@ def jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return _save(pixels, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
 
 
+def jpeg_standard(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """The same pixels as `jpeg`, with the Huffman tables of the standard."""
+    return _save(pixels, "JPEG", quality=quality, optimize=False, subsampling="4:2:0")
+
+
 def webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
     """Encode as WebP, method 6."""
     return _save(pixels, "WEBP", quality=quality, method=6)

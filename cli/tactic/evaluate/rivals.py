@@ -46,13 +46,7 @@ def settings(names: Sequence[str]) -> list[Setting]:
     RivalMissingError
         The installed Pillow cannot write one of them.
     """
-    Image.init()
-    for name in names:
-        if name.upper() not in Image.SAVE:
-            raise RivalMissingError(
-                f"the installed Pillow writes no {name.upper()}: pip install 'pillow>=11.3', "
-                f"or leave {name} out of --against"
-            )
+    check(names)
     return [
         Setting(
             name,
@@ -65,17 +59,49 @@ def settings(names: Sequence[str]) -> list[Setting]:
     ]
 
 
+def check(names: Sequence[str]) -> None:
+    """Find out whether the codecs named are there.
+
+    Raises
+    ------
+    RivalMissingError
+        The installed Pillow cannot write one of them.
+    """
+    Image.init()
+    for name in names:
+        if name.upper() not in Image.SAVE:
+            raise RivalMissingError(
+                f"the installed Pillow writes no {name.upper()}: pip install 'pillow>=11.3', "
+                f"or leave {name} out of --against"
+            )
+
+
 def _code(rival: Rival, quality: int, scale: float, pictures: Pictures) -> list[Coded]:
-    return [_code_one(rival, quality, scale, pixels) for pixels in pictures]
+    return [code_one(rival, quality, scale, pixels) for pixels in pictures]
 
 
-def _code_one(rival: Rival, quality: int, scale: float, pixels: NDArray[np.uint8]) -> Coded:
+def code_one(rival: Rival, quality: int, scale: float, pixels: NDArray[np.uint8]) -> Coded:
+    """One picture through a file and back.
+
+    Parameters
+    ----------
+    rival : Rival
+    quality : int
+    scale : float
+        Size in the file, relative to the picture's sides.
+    pixels : uint8 array (H, W, 3)
+    """
     height, width = pixels.shape[:2]
-    small = (max(1, round(scale * height)), max(1, round(scale * width)))
-    file = rival.encode(_resize(pixels, *small, cv2.INTER_AREA), quality)
+    file = rival.encode(smaller(pixels, scale), quality)
     # The other linear mode differs between processors.
     seen = _resize(files.decode(file), height, width, cv2.INTER_LINEAR_EXACT)
     return Coded(seen, len(file), rival.strip(file))
+
+
+def smaller(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """A picture at ``scale`` times its sides, by the mean over areas."""
+    height, width = (max(1, round(scale * side)) for side in pixels.shape[:2])
+    return _resize(pixels, height, width, cv2.INTER_AREA)
 
 
 def _resize(

@@ -1,0 +1,1 @@
+"""``tactic reproduce``: the paper's tables, and ours beside them, as experiments that resume."""

@@ -1,0 +1,251 @@
+"""Cells that train a codec: the paper's for distortion, without the task or with it; and ours."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from tactic.reproduce.cell import Cell, Figures, Json, Place
+from tactic.reproduce.errors import ReproduceError
+from tactic.reproduce.gallery import Photos
+from tactic.reproduce.heads import CleanHead
+from tactic.reproduce.presets import DRAWN, JOINT, HeadChoice, Ours, Training
+from tactic_export.run import load_run
+from tactic_train import checkpoint
+from tactic_train.config import Data, HeadConfig, Model, Stage, TrainConfig
+from tactic_train.loop import train
+from tactic_train.step import System
+
+_SAVED_EVERY = 200
+
+
+class Codec(Cell):
+    """A codec in training; its folder is that of a run of ``tactic train``."""
+
+    files: ClassVar[tuple[str, ...]] = (checkpoint.NAME, "config.json")
+    photos: Photos
+    head: HeadChoice
+    workers: int
+
+    @abstractmethod
+    def plan(self, place: Place) -> TrainConfig:
+        """The training's configuration."""
+
+    @property
+    def label(self) -> str:
+        """Method and rate, without the seed."""
+        return self.name.removeprefix("codec-").rpartition("-s")[0]
+
+    @property
+    @abstractmethod
+    def levels(self) -> int:
+        """Rate levels."""
+
+    @property
+    @abstractmethod
+    def rate_weight(self) -> float:
+        """β; where it is 0, the density was never fitted."""
+
+    def run(self, place: Place) -> Figures:
+        """Train, or go on."""
+        train(self.plan(place), place.folder(self))
+        return Figures()
+
+    def load(self, place: Place) -> System:
+        """Codec, density and, where it was trained with them, head."""
+        return load_run(place.folder(self))[1].to(place.device)
+
+    def configuration(self) -> Json:
+        """How many processes read photos changes nothing."""
+        found = super().configuration()
+        del found["workers"]
+        return found
+
+    def _config(
+        self,
+        place: Place,
+        model: Model,
+        stages: tuple[Stage, ...],
+        batch: int,
+        start: Path | None,
+        head: Path | None,
+    ) -> TrainConfig:
+        return TrainConfig(
+            name=self.name.replace(".", "_"),
+            seed=self.seed,
+            batch=batch,
+            workers=self.workers,
+            checkpoint_every=_SAVED_EVERY,
+            start=start,
+            model=model,
+            head=HeadConfig(name=self.head.name, classes=self.photos.classes, weights=head),
+            data=Data(sources=(place.source(self.photos),), crop_px=self.photos.side_px),
+            stage=stages,
+        )
+
+
+class Drawn(Codec):
+    """The paper's codec, trained for distortion alone; what agnostic and aware ones begin with."""
+
+    channels: int
+    draw: Training
+    levels: ClassVar[int] = 1
+    rate_weight: ClassVar[float] = 0.0
+
+    @property
+    def name(self) -> str:
+        """``codec-drawn-s1``."""
+        return f"codec-drawn-s{self.seed}"
+
+    def images(self) -> dict[str, int]:
+        """Drawn."""
+        return {DRAWN: self.draw.steps * self.draw.batch}
+
+    def plan(self, place: Place) -> TrainConfig:
+        """L_D alone."""
+        stage = _stage(self.draw, beta=0.0)
+        return self._config(place, self.model, (stage,), self.draw.batch, None, None)
+
+    @property
+    def model(self) -> Model:
+        """The network."""
+        return Model(arch="paper", channels=self.channels)
+
+
+class Agnostic(Codec):
+    """It goes on with distortion and rate: L_D + β·L_R."""
+
+    drawn: Drawn
+    beta: float
+    train: Training
+    levels: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """``codec-agnostic-b1-s1``."""
+        return f"codec-agnostic-b{short(self.beta)}-s{self.seed}"
+
+    @property
+    def rate_weight(self) -> float:
+        """β."""
+        return self.beta
+
+    def images(self) -> dict[str, int]:
+        """Drawn."""
+        return {DRAWN: self.train.steps * self.train.batch}
+
+    def plan(self, place: Place) -> TrainConfig:
+        """Without the task."""
+        stage = _stage(self.train, beta=self.beta)
+        begun = place.folder(self.drawn)
+        return self._config(place, self.drawn.model, (stage,), self.train.batch, begun, None)
+
+
+class Aware(Codec):
+    """It goes on with all of eq. 9, jointly with the head: L_D + L_T + β·L_R."""
+
+    drawn: Drawn
+    clean: CleanHead
+    beta: float
+    train: Training
+    levels: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """``codec-aware-b1-s1``."""
+        return f"codec-aware-b{short(self.beta)}-s{self.seed}"
+
+    @property
+    def rate_weight(self) -> float:
+        """β."""
+        return self.beta
+
+    def images(self) -> dict[str, int]:
+        """Codec and head."""
+        return {JOINT: self.train.steps * self.train.batch}
+
+    def plan(self, place: Place) -> TrainConfig:
+        """With the task, α = 1."""
+        stage = _stage(self.train, beta=self.beta).model_copy(
+            update={
+                "alpha": 1.0,
+                "task": "labels",
+                "head": "tuned",
+                "head_px": (self.clean.clean.head_px,),
+            }
+        )
+        begun, head = place.folder(self.drawn), self.clean.weights(place)
+        return self._config(place, self.drawn.model, (stage,), self.train.batch, begun, head)
+
+
+class OurCodec(Codec):
+    """Ours: one encoder, several rate levels, trained jointly with the head."""
+
+    clean: CleanHead
+    ours: Ours
+    start: Path | None
+    """A run to begin with instead of the first stages; counts by its content."""
+
+    @property
+    def name(self) -> str:
+        """``codec-ours-s1``, ``codec-ours-started-s1``."""
+        return f"codec-ours{'-started' if self.start else ''}-s{self.seed}"
+
+    @property
+    def levels(self) -> int:
+        """Of the preset."""
+        return self.ours.levels
+
+    @property
+    def rate_weight(self) -> float:
+        """β at the finest level, in the end."""
+        return self.ours.joint[-1].beta
+
+    def images(self) -> dict[str, int]:
+        """Drawn, then codec and head."""
+        joint = sum(stage.steps for stage in self.ours.joint) * self.ours.batch
+        drawn = sum(stage.steps for stage in self.ours.begin) * self.ours.batch
+        return {JOINT: joint, DRAWN: 0 if self.start else drawn}
+
+    def configuration(self) -> Json:
+        """The start by its content; stages that are left out do not count."""
+        found = super().configuration()
+        if self.start:
+            found["start"] = _content(self.start)
+            found["ours"] = self.ours.model_dump(mode="json", exclude={"begin"})
+        return found
+
+    def plan(self, place: Place) -> TrainConfig:
+        """With rate levels and labels."""
+        ours = self.ours
+        model = Model(arch="lapped", channels=ours.channels, levels=ours.levels, step=ours.step)
+        stages = ours.joint if self.start else ours.begin + ours.joint
+        head = self.clean.weights(place)
+        return self._config(place, model, stages, ours.batch, self.start, head)
+
+
+def short(beta: float) -> str:
+    """β as it stands in names: 0, 4, 1_32."""
+    return f"{beta:g}" if beta >= 1 or not beta else f"1_{round(1 / beta)}"
+
+
+def _stage(training: Training, beta: float) -> Stage:
+    return Stage(
+        steps=training.steps,
+        learning_rate=training.learning_rate,
+        final_learning_rate=training.final_learning_rate,
+        distortion=1.0,
+        beta=beta,
+    )
+
+
+def _content(start: Path) -> str:
+    path = start / checkpoint.NAME if start.is_dir() else start
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as fault:
+        raise ReproduceError(
+            f"{path}: {fault.strerror}; name the folder of a training run with --start"
+        ) from fault

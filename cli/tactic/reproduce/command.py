@@ -1,0 +1,71 @@
+"""``tactic reproduce …`` on the command line; what it needs is imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="The paper's experiments, and ours beside them.")
+
+PRESETS = ("cpu", "gpu", "paper")
+OUT = Path("out/reproduce")
+
+Preset = Annotated[str, typer.Option(help="Sizes of everything: cpu, gpu or paper.")]
+Out = Annotated[Path, typer.Option(help="Folder of results; what is done there is not run again.")]
+OneCell = Annotated[str | None, typer.Option("--cell", help="Run only this cell.")]
+Listing = Annotated[bool, typer.Option("--list", help="Show the cells and run none.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object only.")]
+Start = Annotated[
+    Path | None, typer.Option(help="Folder of a training run that our codec begins with.")
+]
+
+
+@app.command()
+def table1(
+    preset: Preset = "cpu",
+    out: Out = OUT,
+    cell: OneCell = None,
+    listing: Listing = False,
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy and rate of the paper's model beside JPEG."""
+    _run("table1", preset, out, None, cell, listing, as_json)
+
+
+@app.command()
+def table2(
+    preset: Preset = "cpu",
+    out: Out = OUT,
+    cell: OneCell = None,
+    listing: Listing = False,
+    as_json: AsJson = False,
+) -> None:
+    """Training with the task against training without, several seeds."""
+    _run("table2", preset, out, None, cell, listing, as_json)
+
+
+def _run(
+    name: str,
+    preset: str,
+    out: Path,
+    start: Path | None,
+    cell: str | None,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    if preset not in PRESETS:
+        raise typer.BadParameter(
+            f"{preset}: choose from {', '.join(PRESETS)}", param_hint="--preset"
+        )
+    try:
+        from tactic.reproduce.presets import PRESETS as SIZES
+        from tactic.reproduce.run import run_experiment
+    except ImportError as fault:
+        from tactic.app import room_missing
+
+        raise room_missing("train", fault) from fault
+    run_experiment(
+        name, SIZES[preset], out, start=start, cell=cell, listing=listing, as_json=as_json
+    )

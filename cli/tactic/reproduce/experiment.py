@@ -1,0 +1,133 @@
+"""An experiment: the cells it asks for, and what is made of their results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tactic.evaluate import about
+from tactic.reproduce import markdown, notes, plans, tables
+from tactic.reproduce.cell import Cell, Json, Result
+from tactic.reproduce.errors import ReproduceError
+from tactic.reproduce.plans import Cells
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One of the commands.
+
+    Attributes
+    ----------
+    title : str
+    plan : callable
+        The cells.
+    rows : callable
+        The rows of its table, from the results by the cells' names.
+    show : callable
+        The rows as Markdown.
+    notes : callable
+        What the rows say against the method.
+    """
+
+    title: str
+    plan: Callable[[Cells], list[Cell]]
+    rows: Callable[[Cells, Mapping[str, Result]], list[Json]]
+    show: Callable[[Sequence[Json]], str]
+    notes: Callable[[Sequence[Json]], list[str]]
+
+
+EXPERIMENTS = {
+    "table1": Experiment(
+        "Accuracy and rate of the paper's model beside JPEG",
+        plans.table1,
+        tables.table1_rows,
+        markdown.table1,
+        notes.of_table1,
+    ),
+    "table2": Experiment(
+        "Training with the task against training without",
+        plans.table2,
+        tables.table2_rows,
+        markdown.table2,
+        notes.of_table2,
+    ),
+}
+
+
+class Report(BaseModel):
+    """The file of an experiment; all rows can be computed again from ``cells``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    experiment: str
+    preset: Json
+    rows: tuple[Json, ...]
+    notes: tuple[str, ...]
+    cells: tuple[Result, ...]
+    commit: str | None
+    date: str
+
+    def as_json(self) -> str:
+        """What the file holds, on one line."""
+        parts = self.model_dump(mode="json", exclude={"cells"})
+        parts["cells"] = [json.loads(cell.as_json()) for cell in self.cells]
+        return json.dumps(parts, separators=(",", ":"))
+
+    @property
+    def pictures(self) -> int:
+        """Photos judged by."""
+        return max(len(cell.figures.right or "") for cell in self.cells)
+
+
+def make_report(name: str, cells: Cells, results: Mapping[str, Result]) -> Report:
+    """Put an experiment together from the results of all its cells."""
+    experiment = EXPERIMENTS[name]
+    rows = experiment.rows(cells, results)
+    return Report(
+        experiment=name,
+        preset=cells.preset.model_dump(mode="json"),
+        rows=tuple(rows),
+        notes=tuple(experiment.notes(rows)),
+        cells=tuple(results.values()),
+        commit=about.commit(),
+        date=about.date(),
+    )
+
+
+def read_report(path: Path) -> Report:
+    """Read the file of an experiment.
+
+    Raises
+    ------
+    ReproduceError
+        It is missing, or no such file.
+    """
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except OSError as fault:
+        raise ReproduceError(f"{path}: {fault.strerror}; run its experiment first") from fault
+    except ValidationError as fault:
+        raise ReproduceError(f"{path}: not a result of tactic reproduce; leave it out") from fault
+
+
+def as_markdown(report: Report) -> str:
+    """Title, table, notes, and where it was measured."""
+    experiment = EXPERIMENTS[report.experiment]
+    lines = [f"# {experiment.title}", "", experiment.show(report.rows)]
+    lines += [f"- {note}" for note in report.notes]
+    return "\n".join([*lines, "", provenance(report)]) + "\n"
+
+
+def provenance(report: Report) -> str:
+    """One line: preset, photos, devices, commits."""
+    devices = sorted({cell.device for cell in report.cells})
+    commits = sorted({cell.commit or "unknown" for cell in report.cells})
+    hours = sum(cell.wall_s for cell in report.cells) / 3600
+    return (
+        f"Preset `{report.preset['name']}`, {report.pictures:,} photos, {', '.join(devices)}, "
+        f"commit {', '.join(commits)}, {hours:.1f} hours."
+    )

@@ -1,0 +1,153 @@
+"""Cells without a codec: the clean head that everything starts from, and that head tuned on."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from tactic.reproduce.cell import Cell, Figures, Place
+from tactic.reproduce.errors import ReproduceError
+from tactic.reproduce.gallery import Gallery, Photos
+from tactic.reproduce.judging import HEAD, tune_and_judge, tuned_images
+from tactic.reproduce.presets import ANSWERED, TUNED, HeadChoice
+from tactic_train.checkpoint import replace_file
+from tactic_train.heads import Head, make_head, measure_statistics, resize
+from tactic_train.tune import Tuning
+
+_OTHERS = "published.pt"
+_MEASURED = 32
+
+
+class CleanHead(Cell):
+    """A published network with a new last layer, tuned on uncompressed photos."""
+
+    files: ClassVar[tuple[str, ...]] = (HEAD,)
+    photos: Photos
+    head: HeadChoice
+    clean: Tuning
+
+    @property
+    def name(self) -> str:
+        """``none-s1``."""
+        return f"none-s{self.seed}"
+
+    def images(self) -> dict[str, int]:
+        """Tuned on, and answered."""
+        tuned = self.clean.steps * self.clean.batch
+        return {TUNED: tuned, ANSWERED: self.photos.judged_by}
+
+    def run(self, place: Place) -> Figures:
+        """Tune and judge."""
+        gallery = place.gallery(self.photos)
+        torch.manual_seed(self.seed)
+        head = fresh_head(self.head, self.photos.classes, place.folder(self))
+        if head.fresh:
+            some = torch.from_numpy(gallery.train[:_MEASURED]).permute(0, 3, 1, 2).float() / 255
+            measure_statistics(head, resize(some, self.clean.head_px))
+        seen = gallery.train, gallery.test
+        return uncompressed(gallery, tune_and_judge(place, self, head, self.clean, seen, gallery))
+
+    def load(self, place: Place) -> Head:
+        """The tuned head."""
+        return make_head(self.head.name, self.photos.classes, self.weights(place))
+
+    def weights(self, place: Place) -> Path:
+        """File of the tuned head."""
+        return place.folder(self) / HEAD
+
+
+class Uncompressed(Cell):
+    """The clean head tuned further on uncompressed photos, as long as for a codec."""
+
+    clean: CleanHead
+    tune: Tuning
+
+    @property
+    def name(self) -> str:
+        """``none-tuned-s1``."""
+        return f"none-tuned-s{self.seed}"
+
+    def images(self) -> dict[str, int]:
+        """Tuned on, and answered."""
+        tuned = self.tune.steps * self.tune.batch
+        return {TUNED: tuned, ANSWERED: self.clean.photos.judged_by}
+
+    def run(self, place: Place) -> Figures:
+        """Tune and judge."""
+        gallery = place.gallery(self.clean.photos)
+        seen = gallery.train[: tuned_images(self.tune, self.clean.photos)], gallery.test
+        head = self.clean.load(place)
+        return uncompressed(gallery, tune_and_judge(place, self, head, self.tune, seen, gallery))
+
+
+def uncompressed(gallery: Gallery, right: str) -> Figures:
+    """Figures of the photos as they are stored."""
+    return Figures(
+        right=right,
+        bytes=gallery.stored_bytes,
+        bits_per_pixel=gallery.stored_bits_per_pixel,
+    )
+
+
+def fresh_head(choice: HeadChoice, classes: int, folder: Path) -> Head:
+    """A network with published weights and a new last layer of random ones.
+
+    Parameters
+    ----------
+    choice : HeadChoice
+    classes : int
+    folder : Path
+        For the weights with the new layer, where the published ones are of other classes.
+
+    Raises
+    ------
+    HeadError, ReproduceError
+    """
+    head = make_head(choice.name, classes)
+    path = weights_file(choice)
+    if path is None:
+        return head
+    published = _read(path)
+    own = {k.removeprefix("net."): v for k, v in head.state_dict().items() if k.startswith("net.")}
+    merged = {
+        name: published[name] if _fits(published.get(name), value) else value
+        for name, value in own.items()
+    }
+    buffer = io.BytesIO()
+    torch.save(merged, buffer)
+    replace_file(folder / _OTHERS, buffer.getvalue())
+    return make_head(choice.name, classes, folder / _OTHERS)
+
+
+def _fits(weight: torch.Tensor | None, own: torch.Tensor) -> bool:
+    return weight is not None and weight.shape == own.shape
+
+
+def weights_file(choice: HeadChoice) -> Path | None:
+    """Find the published weights; None where the network comes with its own.
+
+    Raises
+    ------
+    ReproduceError
+        The variable is not set, or names no file.
+    """
+    if choice.weights is None:
+        return None
+    path = os.path.expandvars(choice.weights)
+    if "$" in path:
+        name = path.partition("$")[2]
+        raise ReproduceError(f"{name} is not set: export {name}=FILE, the weights of {choice.name}")
+    if not Path(path).is_file():
+        raise ReproduceError(f"{path}: no such file; export the path of the published weights")
+    return Path(path)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as fault:  # a file of anything makes the unpickler raise anything
+        raise ReproduceError(f"{path}: not a state dictionary; name the published file") from fault

@@ -1,0 +1,71 @@
+"""Cells of learned codecs: the head tuned to what a trained codec decodes, in real bytes."""
+
+from __future__ import annotations
+
+from pydantic import SerializeAsAny
+
+from tactic.reproduce import packets
+from tactic.reproduce.cell import Cell, Figures, Place
+from tactic.reproduce.codecs import Agnostic, Aware, OurCodec
+from tactic.reproduce.heads import CleanHead
+from tactic.reproduce.judging import bits_per_pixel, psnr_db, tune_and_judge, tuned_images
+from tactic.reproduce.presets import ANSWERED, CODED, TUNED
+from tactic_codec.packet import HEADER_BYTES
+from tactic_train.heads import Head
+from tactic_train.step import System
+from tactic_train.tune import Tuning
+
+
+class Learned(Cell):
+    """A codec that is fixed now, at one rate level.
+
+    The head is the one that was trained with the codec, or else the clean one; both are then
+    tuned by the same schedule.
+    """
+
+    codec: SerializeAsAny[Agnostic | Aware | OurCodec]
+    clean: CleanHead
+    level: int
+    tune: Tuning
+    table_crops: int
+    patient: bool = False
+    """Marks an agnostic head tuned as long as an aware one was trained and tuned together."""
+
+    @property
+    def name(self) -> str:
+        """``aware-b1-s1``, ``agnostic-b0-patient-s1``, ``ours-l3-s1``."""
+        level = f"-l{self.level}" if self.codec.levels > 1 else ""
+        return f"{self.codec.label}{level}{'-patient' * self.patient}-s{self.seed}"
+
+    def images(self) -> dict[str, int]:
+        """Coded, tuned on, and answered."""
+        photos = self.clean.photos
+        coded = tuned_images(self.tune, photos) + photos.judged_by + self.table_crops
+        tuned = self.tune.steps * self.tune.batch
+        return {CODED: coded, TUNED: tuned, ANSWERED: photos.judged_by}
+
+    def run(self, place: Place) -> Figures:
+        """Code, tune and judge."""
+        photos, level = self.clean.photos, self.level
+        gallery = place.gallery(photos)
+        system = self.codec.load(place)
+        place.say(f"{self.name}: fitting entropy models, coding photos")
+        coder = packets.Packets.fit(system, gallery.train[: self.table_crops], level)
+        latents, sizes = coder.through(packets.encode(system, gallery.test, level))
+        test = packets.decode(system, latents, level)
+        chosen = gallery.train[: tuned_images(self.tune, photos)]
+        train = packets.decode(system, packets.encode(system, chosen, level), level)
+        head = self._head(system, place)
+        right = tune_and_judge(place, self, head, self.tune, (train, test), gallery)
+        bits = packets.density_bits(system, latents, level) if self.codec.rate_weight else None
+        return Figures(
+            right=right,
+            bytes=sizes,
+            bytes_stripped=tuple(size - HEADER_BYTES for size in sizes),
+            bits_per_pixel=bits_per_pixel(sizes, photos),
+            bits_per_pixel_density=None if bits is None else bits / gallery.test[..., 0].size,
+            psnr_db=psnr_db(gallery.test, test),
+        )
+
+    def _head(self, system: System, place: Place) -> Head:
+        return self.clean.load(place) if isinstance(self.codec, Agnostic) else system.head

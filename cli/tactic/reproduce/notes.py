@@ -1,0 +1,51 @@
+"""What the figures say against the method, in sentences: written down with every table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tactic.reproduce.cell import Json
+
+_POINTS = 100
+
+
+def of_table1(rows: Sequence[Json]) -> list[str]:
+    """JPEG where it is no worse than the paper's model, in whole files and packets."""
+    found = []
+    files = [row for row in rows if row["method"] == "JPEG"]
+    for model in (row for row in rows if row["method"] == "paper's model"):
+        better = [
+            file
+            for file in files
+            if file["accuracy"] >= model["accuracy"] and file["bytes"] <= model["bytes"]
+        ]
+        if better:
+            best = min(better, key=lambda row: float(row["bytes"]))
+            found.append(
+                f"The paper's model at {model['setting']} loses to JPEG at {best['setting']}: "
+                f"{_POINTS * model['accuracy']:.1f} % at {model['bytes']:.0f} bytes against "
+                f"{_POINTS * best['accuracy']:.1f} % at {best['bytes']:.0f} bytes."
+            )
+    return found
+
+
+def of_table2(rows: Sequence[Json]) -> list[str]:
+    """Gains of task-aware training that are negative, or whose interval has 0 in it."""
+    found = []
+    if "at_same_bytes" in rows[-1] and rows[-1]["at_same_bytes"] is None:
+        found.append(
+            f"At {rows[-1]['setting']} the aware codec takes more bytes than an agnostic one "
+            "without a limit: nothing can be said at the same bytes."
+        )
+    for row in (row for row in rows if "gain" in row):
+        low, high = row["gain_interval"] or (row["gain"], row["gain"])
+        against = f"against {row['method']} at {row['setting']}"
+        points = f"{_POINTS * row['gain']:+.1f} points"
+        if high < 0:
+            found.append(f"Training with the task did harm {against}: {points}.")
+        elif low <= 0:
+            found.append(
+                f"No gain of training with the task is shown {against}: {points}, "
+                f"interval {_POINTS * low:+.1f} to {_POINTS * high:+.1f}."
+            )
+    return found

@@ -1,0 +1,119 @@
+"""Real bytes of a learned codec's latents: entropy models frozen as for a bundle, whole packets.
+
+The one module here that knows how a bundle codes. Latents are those of the float encoder; that of a
+bundle gives the same, but for ties, where the weights already lie on the int8 grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tactic_codec import nest, stream
+from tactic_codec.entropy import EntropyModel
+from tactic_codec.packet import HEADER_BYTES
+from tactic_export.freeze import freeze_models
+from tactic_train import losses
+from tactic_train.step import System
+
+AT_ONCE = 32
+
+Latents = NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packets:
+    """What node and gateway do to the latents of one rate level.
+
+    Attributes
+    ----------
+    level, levels, channels : int
+    model : EntropyModel
+        Of the level's chain.
+    """
+
+    level: int
+    levels: int
+    channels: int
+    model: EntropyModel
+
+    @classmethod
+    def fit(cls, system: System, crops: NDArray[np.uint8], level: int) -> Packets:
+        """Freeze the entropy model of a level on training photos, uint8 (N, H, W, 3)."""
+        levels, channels = system.codec.levels, system.codec.channels
+        streams = [
+            nest.split(encode(system, crops, chain), nest.layers(chain, levels))
+            for chain in range(nest.chains(levels))
+        ]
+        return cls(level, levels, channels, freeze_models(streams, channels)[nest.chain(level)])
+
+    def through(self, latents: Latents) -> tuple[Latents, tuple[int, ...]]:
+        """Code and decode.
+
+        Parameters
+        ----------
+        latents : int8 array (N, C, h, w)
+            Of this level.
+
+        Returns
+        -------
+        decoded : int8 array (N, C, h, w)
+            As a gateway has them.
+        sizes : tuple of int
+            Bytes of the whole packets.
+        """
+        layers = nest.layers(self.level, self.levels)
+        shape = (layers * self.channels, *latents.shape[2:])
+        decoded, sizes = np.empty_like(latents), []
+        for number, symbols in enumerate(latents):
+            payload = stream.encode(nest.split(symbols, layers), self.model)
+            found = stream.decode(payload, self.model, shape)
+            latent = nest.join(found.planes, found.whole, self.channels, self.level, self.levels)
+            decoded[number] = latent.symbols
+            sizes.append(HEADER_BYTES + len(payload))
+        return decoded, tuple(sizes)
+
+
+@torch.no_grad()
+def encode(system: System, pictures: NDArray[np.uint8], level: int) -> Latents:
+    """Latents of pictures (N, H, W, 3), as a node rounds them; int8 (N, C, h, w)."""
+    device = next(system.parameters()).device
+    parts = []
+    for at in range(0, len(pictures), AT_ONCE):
+        picture = torch.from_numpy(pictures[at : at + AT_ONCE]).to(device)
+        picture = picture.permute(0, 3, 1, 2).float() / 255
+        finest = _levels(system, len(picture), nest.chain(level))
+        parts.append(losses.quantise(system.codec.encode(picture, finest)).char().cpu().numpy())
+    return nest.coarsen(np.concatenate(parts), level // 2)
+
+
+@torch.no_grad()
+def decode(system: System, latents: Latents, level: int) -> NDArray[np.uint8]:
+    """Pictures from latents; uint8 (N, H, W, 3)."""
+    device = next(system.parameters()).device
+    parts = []
+    for at in range(0, len(latents), AT_ONCE):
+        latent = torch.from_numpy(latents[at : at + AT_ONCE]).to(device).float()
+        picture = system.codec.decode(latent, _levels(system, len(latent), level))
+        parts.append((picture.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+    return np.ascontiguousarray(np.concatenate(parts))
+
+
+@torch.no_grad()
+def density_bits(system: System, latents: Latents, level: int) -> float:
+    """−log₂ of the fitted density, bits of all latents together."""
+    device = next(system.parameters()).device
+    total = 0.0
+    for at in range(0, len(latents), AT_ONCE):
+        latent = torch.from_numpy(latents[at : at + AT_ONCE]).to(device).float()
+        bits = system.density.bits(latent, _levels(system, len(latent), level))
+        total += float(bits.double().sum())
+    return total
+
+
+def _levels(system: System, images: int, level: int) -> torch.Tensor:
+    device = next(system.parameters()).device
+    return torch.full((images, system.codec.channels), level, device=device)

@@ -1,0 +1,167 @@
+"""Which cells each experiment asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tactic.reproduce.cell import Cell
+from tactic.reproduce.codecs import Agnostic, Aware, Drawn, OurCodec
+from tactic.reproduce.heads import CleanHead, Uncompressed
+from tactic.reproduce.learned import Learned
+from tactic.reproduce.presets import Preset
+from tactic.reproduce.rivals import File
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Makes the cells of a preset.
+
+    Everything that is compared gets the same schedule, ``preset.tune``, on the same photos, and
+    starts from the same head of its seed.
+    """
+
+    preset: Preset
+    start: Path | None = None
+
+    def clean(self, seed: int) -> CleanHead:
+        """The head on uncompressed photos, before anything is compared."""
+        p = self.preset
+        return CleanHead(seed=seed, photos=p.photos, head=p.head, clean=p.clean)
+
+    def uncompressed(self, seed: int) -> Uncompressed:
+        """That head, tuned further."""
+        return Uncompressed(seed=seed, clean=self.clean(seed), tune=self.preset.tune)
+
+    def file(self, codec: str, quality: int, scale: float, seed: int) -> File:
+        """JPEG, WebP or AVIF."""
+        return File(
+            seed=seed,
+            clean=self.clean(seed),
+            codec=codec,
+            quality=quality,
+            scale=scale,
+            tune=self.preset.tune,
+        )
+
+    def agnostic(self, beta: float, seed: int) -> Learned:
+        """The paper's codec, trained without the task."""
+        return self._learned(self._agnostic_codec(beta, seed))
+
+    def patient(self, beta: float, seed: int) -> Learned:
+        """The same, its head tuned for as many steps as an aware one is trained and tuned."""
+        tune, steps = self.preset.tune, self.preset.train.steps
+        longer = tune.model_copy(update={"steps": steps + tune.steps})
+        codec = self._agnostic_codec(beta, seed)
+        update = {"tune": longer, "patient": True}
+        return self._learned(codec).model_copy(update=update)
+
+    def aware(self, beta: float, seed: int) -> Learned:
+        """The paper's codec, trained with the task."""
+        p = self.preset
+        codec = Aware(
+            seed=seed,
+            photos=p.photos,
+            head=p.head,
+            workers=p.workers,
+            drawn=self._drawn(seed),
+            clean=self.clean(seed),
+            beta=beta,
+            train=p.train,
+        )
+        return self._learned(codec)
+
+    def ours(self, seed: int) -> list[Learned]:
+        """Our codec at each of its rate levels."""
+        p = self.preset
+        codec = OurCodec(
+            seed=seed,
+            photos=p.photos,
+            head=p.head,
+            workers=p.workers,
+            clean=self.clean(seed),
+            ours=p.ours,
+            start=self.start,
+        )
+        return [self._learned(codec, level) for level in range(p.ours.levels)]
+
+    def _drawn(self, seed: int) -> Drawn:
+        p = self.preset
+        return Drawn(
+            seed=seed,
+            photos=p.photos,
+            head=p.head,
+            workers=p.workers,
+            channels=p.channels,
+            draw=p.draw,
+        )
+
+    def _agnostic_codec(self, beta: float, seed: int) -> Agnostic:
+        p = self.preset
+        return Agnostic(
+            seed=seed,
+            photos=p.photos,
+            head=p.head,
+            workers=p.workers,
+            drawn=self._drawn(seed),
+            beta=beta,
+            train=p.train,
+        )
+
+    def _learned(self, codec: Agnostic | Aware | OurCodec, level: int = 0) -> Learned:
+        return Learned(
+            seed=codec.seed,
+            codec=codec,
+            clean=self.clean(codec.seed),
+            level=level,
+            tune=self.preset.tune,
+            table_crops=self.preset.table_crops,
+        )
+
+
+def table1(cells: Cells) -> list[Cell]:
+    """No compression, JPEG at the paper's qualities, the paper's model at its β; one seed."""
+    preset, seed = cells.preset, cells.preset.seeds[0]
+    return [
+        cells.clean(seed),
+        cells.uncompressed(seed),
+        *(cells.file("jpeg", quality, 1.0, seed) for quality in preset.jpeg_qualities),
+        *(cells.aware(beta, seed) for beta in preset.betas),
+    ]
+
+
+def table2(cells: Cells) -> list[Cell]:
+    """Task-aware against agnostic, without a limit on the rate and with one; every seed."""
+    preset = cells.preset
+    found: list[Cell] = []
+    for seed in preset.seeds:
+        found += [cells.clean(seed), cells.uncompressed(seed)]
+        for beta in (0.0, preset.limited_beta):
+            found += [cells.agnostic(beta, seed), cells.patient(beta, seed)]
+            found.append(cells.aware(beta, seed))
+    return found
+
+
+def fig2(cells: Cells) -> list[Cell]:
+    """``table1`` and our codec."""
+    return [*table1(cells), *cells.ours(cells.preset.seeds[0])]
+
+
+def beyond(cells: Cells) -> list[Cell]:
+    """Our codec against JPEG, WebP and AVIF, each at several sizes, and the paper's model."""
+    preset, seed = cells.preset, cells.preset.seeds[0]
+    return [
+        cells.clean(seed),
+        cells.uncompressed(seed),
+        *cells.ours(seed),
+        *(cells.aware(beta, seed) for beta in preset.betas),
+        *(
+            cells.file(codec, quality, scale, seed)
+            for codec, qualities in preset.rivals.items()
+            for scale in preset.scales
+            for quality in qualities
+        ),
+    ]
+
+
+PLANS = {"table1": table1, "table2": table2, "fig2": fig2, "beyond": beyond}

@@ -1,0 +1,203 @@
+"""The numbers of an experiment at three sizes: two cores, one GPU, and the paper's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from tactic.reproduce.gallery import Photos
+from tactic_codec.config import Section
+from tactic_train.config import Stage
+from tactic_train.tune import Tuning
+
+#: what images are counted by, see ``Preset.images_per_s``
+DRAWN, JOINT, TUNED, ANSWERED, CODED = "drawn", "joint", "tuned", "answered", "coded"
+
+
+class HeadChoice(Section):
+    """The task network, before its new last layer is tuned."""
+
+    name: str
+    weights: str | None = None
+    """A state dictionary of other classes to begin with; environment variables are expanded."""
+
+
+class Training(Section):
+    """How long and how fast the paper's codec is trained, in one of its two stages."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    final_learning_rate: float = Field(ge=0)
+
+
+class Ours(Section):
+    """How our codec is trained for ``beyond`` and ``fig2``."""
+
+    channels: int
+    levels: int
+    step: float
+    batch: int
+    begin: tuple[Stage, ...]
+    """Left out where ``--start`` gives trained weights."""
+    joint: tuple[Stage, ...]
+
+
+class Preset(Section):
+    """All numbers of the experiments; every one of them counts in the digests of the cells."""
+
+    name: str
+    photos: Photos
+    head: HeadChoice
+    seeds: tuple[int, ...]
+    workers: int
+    """Processes that read and crop photos for the training of codecs."""
+    clean: Tuning
+    """Of the head on uncompressed photos, from its published weights."""
+    tune: Tuning
+    """Of that head on what a codec decoded: the same for every codec."""
+    channels: int
+    draw: Training
+    """Distortion alone, before anything else."""
+    train: Training
+    """Then distortion and rate, with the task or without."""
+    table_crops: int
+    """Training photos that entropy models are fitted on."""
+    jpeg_qualities: tuple[int, ...] = (2, 5, 10, 15, 25, 50)
+    betas: tuple[float, ...] = (4.0, 2.0, 1.0, 1 / 32, 1 / 128)
+    limited_beta: float = 1 / 32
+    """The rate-limited point of ``table2``; the other is β = 0. At larger ones a codec that knows
+    no task gives up drawing: a bit costs more than it saves in L_D."""
+    rivals: Mapping[str, tuple[int, ...]]
+    """Codec → qualities, for ``beyond``."""
+    scales: tuple[float, ...]
+    """Sizes at which they are run, relative to the photo's sides."""
+    ours: Ours
+    images_per_s: Mapping[str, float]
+    """Rough speed of training a codec (``drawn``), codec and head (``joint``) and a head
+    (``tuned``), of a head's answers (``answered``) and of coding (``coded``); it only makes the
+    estimates of ``--list``."""
+
+
+_IMAGENET20 = Photos(
+    source="imagefolder:$TACTIC_DATA/imagenet20_128_q90.zip",
+    match="ILSVRC2012_val_",
+    classes=20,
+    side_px=128,
+    tuned_on=7200,
+    judged_by=1000,
+)
+_LITE0 = HeadChoice(name="efficientnet_lite0")
+
+
+def _ours_stages(steps: tuple[int, int, int]) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """Drawing; then codec and head jointly, the encoder's weights integers in the end."""
+    draw, joint, fixed = steps
+    first = Stage(
+        steps=draw,
+        learning_rate=5e-4,
+        final_learning_rate=3e-4,
+        distortion=400.0,
+        beta=0.35,
+        tail_drop=0.2,
+    )
+    second = Stage(
+        steps=joint,
+        learning_rate=3e-4,
+        final_learning_rate=5e-5,
+        distortion=100.0,
+        alpha=1.0,
+        beta=0.7,
+        task="labels",
+        head="tuned",
+        rounding="straight-through",
+        tail_drop=0.2,
+        head_px=(128,),
+    )
+    third = second.model_copy(
+        update={
+            "steps": fixed,
+            "learning_rate": 5e-5,
+            "final_learning_rate": 1e-6,
+            "encoder": "fixed",
+        }
+    )
+    return (first,), (second, third)
+
+
+_CPU_STAGES = _ours_stages((600, 600, 100))
+_GPU_STAGES = _ours_stages((4000, 6000, 600))
+
+CPU = Preset(
+    name="cpu",
+    photos=_IMAGENET20,
+    head=_LITE0,
+    seeds=(1, 2, 3),
+    workers=0,
+    clean=Tuning(steps=500, batch=16, learning_rate=3e-4, head_px=128),
+    tune=Tuning(steps=100, batch=16, learning_rate=3e-4, head_px=128),
+    channels=16,
+    draw=Training(steps=400, batch=16, learning_rate=1e-3, final_learning_rate=3e-4),
+    train=Training(steps=400, batch=16, learning_rate=3e-4, final_learning_rate=1e-5),
+    table_crops=400,
+    rivals={"jpeg": (2, 5, 10, 25), "webp": (0, 5, 20, 50), "avif": (12, 27, 45)},
+    scales=(1.0, 0.5),
+    ours=Ours(
+        channels=64, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], joint=_CPU_STAGES[1]
+    ),
+    images_per_s={DRAWN: 60, JOINT: 20, TUNED: 45, ANSWERED: 100, CODED: 100},
+)
+
+GPU = Preset(
+    name="gpu",
+    photos=_IMAGENET20,
+    head=_LITE0,
+    seeds=(1, 2, 3),
+    workers=8,
+    clean=Tuning(steps=1500, batch=32, learning_rate=3e-4, head_px=128),
+    tune=Tuning(steps=600, batch=32, learning_rate=3e-4, head_px=128),
+    channels=16,
+    draw=Training(steps=2000, batch=32, learning_rate=1e-3, final_learning_rate=3e-4),
+    train=Training(steps=2000, batch=32, learning_rate=3e-4, final_learning_rate=1e-5),
+    table_crops=2000,
+    rivals={
+        "jpeg": (2, 5, 10, 15, 25, 50),
+        "webp": (0, 5, 10, 20, 35, 50),
+        "avif": (5, 12, 20, 27, 35, 45),
+    },
+    scales=(1.0, 0.75, 0.5),
+    ours=Ours(
+        channels=64, levels=5, step=0.15, batch=32, begin=_GPU_STAGES[0], joint=_GPU_STAGES[1]
+    ),
+    images_per_s={DRAWN: 1000, JOINT: 500, TUNED: 800, ANSWERED: 2000, CODED: 1000},
+)
+
+PAPER = GPU.model_copy(
+    update={
+        "name": "paper",
+        "photos": Photos(
+            source="classes:$IMAGENET/train",
+            match="",
+            classes=50,
+            side_px=320,
+            tuned_on=16_000,
+            judged_by=13_000,
+        ),
+        "head": HeadChoice(name="torchvision:inception_v3", weights="$INCEPTION_V3"),
+        "clean": Tuning(steps=6000, batch=32, learning_rate=1e-3, head_px=299),
+        "tune": Tuning(steps=2000, batch=32, learning_rate=1e-3, head_px=299),
+        "draw": Training(steps=8000, batch=32, learning_rate=1e-3, final_learning_rate=1e-3),
+        "train": Training(steps=16_000, batch=32, learning_rate=1e-3, final_learning_rate=1e-5),
+        "ours": GPU.ours.model_copy(
+            update={
+                "joint": tuple(
+                    stage.model_copy(update={"head_px": (299,)}) for stage in GPU.ours.joint
+                )
+            }
+        ),
+        "images_per_s": {DRAWN: 300, JOINT: 150, TUNED: 300, ANSWERED: 900, CODED: 200},
+    }
+)
+
+PRESETS = {preset.name: preset for preset in (CPU, GPU, PAPER)}

@@ -1,0 +1,121 @@
+"""``tactic reproduce``: run an experiment's cells, and write its table."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from tactic.evaluate.errors import OutputError
+from tactic.reproduce.cell import Cell
+from tactic.reproduce.errors import ReproduceError
+from tactic.reproduce.estimate import Row, estimate
+from tactic.reproduce.experiment import EXPERIMENTS, Report, as_markdown, make_report
+from tactic.reproduce.lab import Lab, with_bases
+from tactic.reproduce.plans import Cells
+from tactic.reproduce.presets import Preset
+
+
+def run_experiment(
+    name: str,
+    preset: Preset,
+    out: Path,
+    *,
+    start: Path | None,
+    cell: str | None,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    """Run what is not done yet, and write the table; or list the cells, or run one of them.
+
+    Parameters
+    ----------
+    name : str
+        Of ``EXPERIMENTS``.
+    preset : Preset
+    out : Path
+        Folder of results, shared by all experiments.
+    start : Path or None
+        A run that our codec begins with.
+    cell : str or None
+        Run only this one, and what it builds on.
+    listing : bool
+        Run nothing.
+    as_json : bool
+        One JSON object on standard output; progress goes to standard error.
+
+    Raises
+    ------
+    TacticError
+        One line that names the cause and the remedy.
+    """
+    cells = Cells(preset, start)
+    plan = EXPERIMENTS[name].plan(cells)
+    lab = Lab(_writable(out), _say)
+    if listing:
+        _list(estimate(lab, with_bases(plan), preset), as_json)
+        return
+    plan = [_find(with_bases(plan), cell)] if cell else plan
+    if any(lab.result(each) is None for each in plan):
+        lab.check(preset.photos, preset.head)
+    # The training loop reports on standard output.
+    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+        if cell:
+            result = lab.make(plan[0])
+        else:
+            report = _run_all(name, cells, plan, lab)
+    if as_json:
+        print(result.as_json() if cell else report.as_json())
+    elif not cell:
+        print(as_markdown(report))
+
+
+def _run_all(name: str, cells: Cells, plan: Sequence[Cell], lab: Lab) -> Report:
+    results = {}
+    for number, each in enumerate(plan, start=1):
+        if lab.result(each) is None:
+            lab.say(f"{name}: {number} of {len(plan)}, {each.name}")
+        results[each.name] = lab.make(each)
+    bases = {each.name: found for each in with_bases(plan) if (found := lab.result(each))}
+    report = make_report(name, cells, bases | results)
+    (lab.out / f"{name}.json").write_text(report.as_json() + "\n", encoding="utf-8")
+    (lab.out / f"{name}.md").write_text(as_markdown(report), encoding="utf-8")
+    lab.say(f"{name}: {lab.out / name}.json and .md")
+    return report
+
+
+def _find(cells: Sequence[Cell], name: str) -> Cell:
+    found = [cell for cell in cells if name in {cell.name, cell.key}]
+    if not found:
+        raise ReproduceError(f"no cell {name!r} in this experiment; --list shows their names")
+    return found[0]
+
+
+def _list(rows: Sequence[Row], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([row.as_json() for row in rows]))
+        return
+    for row in rows:
+        state = "done" if row.done else "open"
+        print(f"{state}  {row.minutes:7.1f} min  {row.name}")
+    left = sum(row.minutes for row in rows if not row.done)
+    print(f"{sum(row.done for row in rows)} of {len(rows)} done, {left:.0f} min left (estimate)")
+
+
+def _say(line: str) -> None:
+    Console().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _writable(out: Path) -> Path:
+    """Find out before the work whether its results can be kept."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".writable").touch()
+        (out / ".writable").unlink()
+    except OSError as fault:
+        raise OutputError(f"{out}: {fault.strerror}; choose another --out") from fault
+    return out

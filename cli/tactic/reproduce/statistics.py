@@ -1,0 +1,102 @@
+"""Means, spreads and intervals of results that looked at the same photos."""
+
+from __future__ import annotations
+
+import math
+import statistics as plain
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tactic.evaluate import curves
+from tactic.reproduce.cell import Json, Result
+
+Floats = NDArray[np.float64]
+
+
+def right(results: Sequence[Result]) -> Floats:
+    """Share of the seeds that are right on each photo; float64 (N,)."""
+    total = np.zeros(len(results[0].figures.right or ""))
+    for result in results:
+        total += each_right(result)
+    return total / len(results)
+
+
+def each_right(result: Result) -> Floats:
+    """1 where the answer is right; float64 (N,)."""
+    assert result.figures.right
+    return np.frombuffer(result.figures.right.encode(), np.uint8).astype(np.float64) - ord("0")
+
+
+def accuracy(results: Sequence[Result]) -> Json:
+    """Mean over seeds, their standard deviation, and a 95 % interval over photos."""
+    found = right(results)
+    return {
+        "accuracy": float(found.mean()),
+        "accuracy_sd": _deviation([result.figures.accuracy for result in results]),
+        "accuracy_interval": curves.interval(found @ curves.weights(len(found))),
+    }
+
+
+def gain(ours: Sequence[Result], theirs: Sequence[Result]) -> Json:
+    """How much more accurate one method is than another, seed by seed and photo by photo.
+
+    The interval is of photos drawn anew, the same for both methods. It says nothing about further
+    seeds; the standard deviation of the seeds' own gains does.
+    """
+    found = right(ours) - right(theirs)
+    each = [a.figures.accuracy - b.figures.accuracy for a, b in zip(ours, theirs, strict=True)]
+    return {
+        "gain": float(found.mean()),
+        "gain_sd": _deviation(each),
+        "gain_interval": curves.interval(found @ curves.weights(len(found))),
+    }
+
+
+def gain_at_same_bytes(
+    ours: Sequence[Result], fewer: Sequence[Result], more: Sequence[Result]
+) -> Json | None:
+    """The gain over a method with two points, between them where it takes as many bytes.
+
+    Its accuracy is interpolated over the logarithm of the bytes. Where even its smaller point takes
+    more bytes, that one counts, which is in its favour; where its larger one takes fewer, there is
+    nothing to compare.
+
+    Parameters
+    ----------
+    ours, fewer, more : sequences of Result
+        One for each seed; ``fewer`` and ``more`` are the other method's points.
+    """
+    size, low, high = (sizes(each)["bytes"] for each in (ours, fewer, more))
+    if size > high or low >= high:
+        return None
+    share = max(0.0, math.log(size / low) / math.log(high / low))
+    found = right(ours) - (1 - share) * right(fewer) - share * right(more)
+    return {
+        "gain": float(found.mean()),
+        "gain_interval": curves.interval(found @ curves.weights(len(found))),
+        "in_their_favour": size < low,
+    }
+
+
+def sizes(results: Sequence[Result]) -> Json:
+    """Mean bytes and bits per pixel, over photos and seeds; null where they are not known."""
+    figures = [result.figures for result in results]
+    return {
+        "bytes": _mean([_mean(each.bytes) for each in figures]),
+        "bytes_stripped": _mean([_mean(each.bytes_stripped) for each in figures]),
+        "bytes_standard": _mean([_mean(each.bytes_standard) for each in figures]),
+        "bits_per_pixel": _mean([each.bits_per_pixel for each in figures]),
+        "bits_per_pixel_density": _mean([each.bits_per_pixel_density for each in figures]),
+        "psnr_db": _mean([each.psnr_db for each in figures]),
+    }
+
+
+def _mean(values: Sequence[float | None] | None) -> float | None:
+    known = [value for value in values or () if value is not None]
+    return plain.fmean(known) if known else None
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return plain.stdev(values) if len(values) > 1 else None

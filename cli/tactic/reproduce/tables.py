@@ -1,0 +1,103 @@
+"""The rows of the paper's tables 1 and 2, from results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tactic.reproduce import published, statistics
+from tactic.reproduce.cell import Cell, Json, Result
+from tactic.reproduce.codecs import short
+from tactic.reproduce.plans import Cells
+
+Results = Mapping[str, Result]
+
+
+def table1_rows(cells: Cells, results: Results) -> list[Json]:
+    """Accuracy and rate of every method, at one seed."""
+    preset, seed = cells.preset, cells.preset.seeds[0]
+    rows = [
+        _row("none", "", [cells.clean(seed)], results, _published(published.NONE)),
+        _row("none, head tuned on", "", [cells.uncompressed(seed)], results, None),
+    ]
+    for quality in sorted(preset.jpeg_qualities, reverse=True):
+        cell: Cell = cells.file("jpeg", quality, 1.0, seed)
+        beside = _published(published.JPEG.get(quality))
+        rows.append(_row("JPEG", f"quality {quality}", [cell], results, beside))
+    for beta in sorted(preset.betas):
+        cell = cells.aware(beta, seed)
+        beside = _published(published.AWARE.get(beta))
+        rows.append(_row("paper's model", beta_name(beta), [cell], results, beside))
+    return rows
+
+
+def table2_rows(cells: Cells, results: Results) -> list[Json]:
+    """Task-aware against agnostic, mean over seeds; rows of agnostic ones have the gain."""
+    seeds = cells.preset.seeds
+    none = [cells.clean(seed) for seed in seeds]
+    tuned = [cells.uncompressed(seed) for seed in seeds]
+    rows = [
+        _row("none", "", none, results, _accuracy(published.UNLIMITED["none"])),
+        _row("none, head tuned on", "", tuned, results, None),
+    ]
+    limited = cells.preset.limited_beta
+    rows += _against(cells, results, 0.0) + _against(cells, results, limited)
+    ours, fewer, more = (
+        _of([make(beta, seed) for seed in seeds], results)
+        for make, beta in (
+            (cells.aware, limited),
+            (cells.agnostic, limited),
+            (cells.agnostic, 0.0),
+        )
+    )
+    rows[-1]["at_same_bytes"] = statistics.gain_at_same_bytes(ours, fewer, more)
+    return rows
+
+
+def _against(cells: Cells, results: Results, beta: float) -> list[Json]:
+    """The three rows of one β."""
+    seeds, setting = cells.preset.seeds, beta_name(beta)
+    agnostic = [cells.agnostic(beta, seed) for seed in seeds]
+    patient = [cells.patient(beta, seed) for seed in seeds]
+    aware = [cells.aware(beta, seed) for seed in seeds]
+    theirs, ours = (
+        None if beta else _accuracy(published.UNLIMITED[name]) for name in ("agnostic", "aware")
+    )
+    found = _of(aware, results)
+    return [
+        _row("agnostic", setting, agnostic, results, theirs)
+        | statistics.gain(found, _of(agnostic, results)),
+        _row("agnostic, head tuned longer", setting, patient, results, None)
+        | statistics.gain(found, _of(patient, results)),
+        _row("aware", setting, aware, results, ours),
+    ]
+
+
+def _row(
+    method: str, setting: str, cells: Sequence[Cell], results: Results, beside: Json | None
+) -> Json:
+    found = _of(cells, results)
+    return {
+        "method": method,
+        "setting": setting,
+        "seeds": len(found),
+        **statistics.accuracy(found),
+        **statistics.sizes(found),
+        "published": beside,
+    }
+
+
+def _of(cells: Sequence[Cell], results: Results) -> list[Result]:
+    return [results[cell.name] for cell in cells]
+
+
+def _accuracy(value: float) -> Json:
+    return {"accuracy": value}
+
+
+def _published(row: published.Published | None) -> Json | None:
+    return row and row._asdict()
+
+
+def beta_name(beta: float) -> str:
+    """β as it stands in tables."""
+    return f"β = {short(beta).replace('_', '/')}"
