@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tactic_codec import stream
+from tactic_codec import nest, stream
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
+from tactic_codec.contexts import Context
 from tactic_codec.entropy import EntropyModel, write_models
-from tactic_codec.manifest import Codec, Geometry, Head, Level, Manifest, Probe
+from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Probe
 from tactic_codec.packet import Kind, Packet, pack
 from tactic_codec.tables import Table, TableSet
 from tactic_gateway.log import Log
 from tactic_gateway.store import Store
 
-STRIDE, CHANNELS, LAYERS, LEVELS = 4, 4, (2, 2), 2
+STRIDE, CHANNELS, LEVELS, CHAINS = 4, 4, 3, 2
 SIZES = ((16, 16), (8, 24))
 LABELS = ("dark", "middle", "bright")
 
@@ -29,7 +30,7 @@ MakePacket = Callable[..., bytes]
 
 
 def write_decoder(path: Path) -> None:
-    """Mean of the channels · (level + 1) + 128, each latent drawn as a square."""
+    """Mean over the channels of latent · (level + 1), + 128, each latent drawn as a square."""
     onnx = pytest.importorskip("onnx", reason="onnx makes the networks of the tiny bundle")
     helper, kind = onnx.helper, onnx.TensorProto
     scales = helper.make_tensor("scales", kind.FLOAT, [4], [1.0, 1.0, STRIDE, STRIDE])
@@ -37,15 +38,15 @@ def write_decoder(path: Path) -> None:
     low = helper.make_tensor("low", kind.FLOAT, [], [0.0])
     high = helper.make_tensor("high", kind.FLOAT, [], [255.0])
     one = helper.make_tensor("one", kind.INT64, [1], [1])
-    column = helper.make_tensor("column", kind.INT64, [4], [-1, 1, 1, 1])
+    column = helper.make_tensor("column", kind.INT64, [4], [-1, CHANNELS, 1, 1])
     nodes = [
         helper.make_node("Cast", ["latent"], ["float"], to=kind.FLOAT),
-        helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Add", ["level", "one"], ["step"]),
         helper.make_node("Cast", ["step"], ["wide"], to=kind.FLOAT),
         helper.make_node("Reshape", ["wide", "column"], ["steps"]),
-        helper.make_node("Mul", ["mean", "steps"], ["scaled"]),
-        helper.make_node("Resize", ["scaled", "", "scales"], ["large"], mode="nearest"),
+        helper.make_node("Mul", ["float", "steps"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Resize", ["mean", "", "scales"], ["large"], mode="nearest"),
         helper.make_node("Add", ["large", "middle"], ["shifted"]),
         helper.make_node("Clip", ["shifted", "low", "high"], ["clipped"]),
         helper.make_node("Concat", ["clipped"] * 3, ["rgb"], axis=1),
@@ -54,7 +55,7 @@ def write_decoder(path: Path) -> None:
     ]
     latent = helper.make_tensor_value_info("latent", kind.INT8, ["n", CHANNELS, "h", "w"])
     picture = helper.make_tensor_value_info("picture", kind.UINT8, ["n", "y", "x", 3])
-    level = helper.make_tensor_value_info("level", kind.INT64, ["n"])
+    level = helper.make_tensor_value_info("level", kind.INT64, ["n", CHANNELS])
     constants = [scales, middle, low, high, one, column]
     graph = helper.make_graph(nodes, "decoder", [latent, level], [picture], constants)
     save(onnx, graph, path)
@@ -92,26 +93,27 @@ def write_bundle(root: Path, arch: str = "tiny", labels: tuple[str, ...] = LABEL
     write_decoder(root / "gateway/decoder.onnx")
     write_head(root / "gateway/head.onnx")
     (root / "gateway/labels.txt").write_text("\n".join(labels) + "\n")
-    for level in range(LEVELS):
-        (root / f"device/encoder-{level}.onnx").write_bytes(b"not used here")
-        (root / f"device/encoder-{level}.tflite").write_bytes(b"not used here")
-    table = Table.from_counts(np.ones(41), lo=-20)
-    model = EntropyModel.static(TableSet((table,) * CHANNELS))
-    (root / "device/entropy.bin").write_bytes(write_models((model,) * LEVELS))
+    for chain in range(CHAINS):
+        (root / f"device/encoder-{chain}.onnx").write_bytes(b"not used here")
+        (root / f"device/encoder-{chain}.tflite").write_bytes(b"not used here")
+    tables = TableSet((Table.from_counts(np.ones(41), lo=-20), Table.from_counts(np.ones(3), -1)))
+    first, refined = (Context(0),) * CHANNELS, (Context(1),) * CHANNELS
+    models = EntropyModel(tables, first + refined), EntropyModel(tables, first)
+    (root / "device/entropy.bin").write_bytes(write_models(models))
     np.save(root / "probe/frames.npy", np.zeros((1, *SIZES[0], 3), np.uint8))
-    np.save(root / "probe/latents.npy", np.zeros((LEVELS, 1, CHANNELS, 4, 4), np.int8))
+    np.save(root / "probe/latents.npy", np.zeros((CHAINS, 1, CHANNELS, 4, 4), np.int8))
     codec = Codec(
         arch=arch,
         stride=STRIDE,
         channels=CHANNELS,
-        layers=LAYERS,
         geometries=tuple(Geometry(height=h, width=w) for h, w in SIZES),
-        levels=tuple(
-            Level(
-                encoder_onnx=file_entry(root, f"device/encoder-{level}.onnx"),
-                encoder_tflite=file_entry(root, f"device/encoder-{level}.tflite"),
+        levels=LEVELS,
+        encoders=tuple(
+            Encoder(
+                onnx=file_entry(root, f"device/encoder-{chain}.onnx"),
+                tflite=file_entry(root, f"device/encoder-{chain}.tflite"),
             )
-            for level in range(LEVELS)
+            for chain in range(CHAINS)
         ),
         entropy=file_entry(root, "device/entropy.bin"),
         decoder=file_entry(root, "gateway/decoder.onnx"),
@@ -151,13 +153,15 @@ def flat(value: int, geometry: int = 0) -> NDArray[np.int8]:
 
 @pytest.fixture
 def make_frame(bundle: Bundle) -> MakePacket:
-    """Bytes of a frame whose latents all have one value."""
+    """Bytes of a frame of level 0 or 1 whose symbols all have one value."""
 
     def make(
         pkt: int, value: int = 0, geometry: int = 0, payload: bytes | None = None, **fields: Any
     ) -> bytes:
-        coded = stream.encode(flat(value, geometry), bundle.models[0], LAYERS, len(LAYERS))
-        values = {"boot": 7, "bundle": bundle.codec.wire_id, "layers": len(LAYERS), **fields}
+        chain = nest.chain(fields.get("level", 0))
+        layers = nest.layers(chain, LEVELS)
+        coded = stream.encode(nest.split(flat(value, geometry), layers), bundle.models[chain])
+        values = {"boot": 7, "bundle": bundle.codec.wire_id, "layers": layers, **fields}
         chosen = coded if payload is None else payload
         return pack(Packet(kind=Kind.FRAME, pkt=pkt, payload=chosen, geometry=geometry, **values))
 

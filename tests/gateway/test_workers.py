@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.packet import Kind, Packet, pack, unpack
-from tactic_codec.types import FrameKey
+from tactic_codec.types import FrameKey, Latent
 from tactic_gateway.decoder import Decoder
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.log import Log
@@ -109,8 +109,10 @@ def test_without_a_birth_there_is_no_capture_time(bench: Bench, make_frame: Make
         ({"geometry": 1, "payload": b"\x00\x00\x01\x00" + bytes(800)}, "stream"),
         ({"payload": b""}, "stream"),
         ({"payload": b"\xff" * 501}, "stream"),
-        ({"level": 2}, "level"),
+        ({"level": 3}, "level"),
         ({"layers": 3}, "layers"),
+        ({"layers": 1}, "layers"),
+        ({"level": 2}, "layers"),
     ],
 )
 def test_a_bad_frame_costs_only_itself(
@@ -135,10 +137,10 @@ def test_a_batch_that_a_network_refuses_is_tried_one_by_one(
 ) -> None:
     pictures = Decoder.pictures
 
-    def fussy(self: Decoder, latents: Any, levels: Any) -> Any:
-        if (latents == 13).any():
+    def fussy(self: Decoder, latents: Sequence[Latent]) -> Any:
+        if any((latent.symbols == 13).any() for latent in latents):
             raise DecodeError("model", "out of luck")
-        return pictures(self, latents, levels)
+        return pictures(self, latents)
 
     monkeypatch.setattr(Decoder, "pictures", fussy)
     bench.put(make_frame(0), make_frame(1, value=13), make_frame(2))
@@ -168,12 +170,33 @@ def test_a_cut_stream_decodes_and_its_part_completes_it(
     part = Packet(kind=Kind.PART, pkt=1, geometry=1, payload=whole.payload[cut:], **fields)
     stray = Packet(kind=Kind.PART, pkt=3, geometry=3, payload=b"zz", **fields)
     decoder = Decoder(bundle, threads=1)
-    some = decoder.symbols([opening])
-    assert 0 < (some == 11).sum() < some.size
-    assert (decoder.symbols([opening, stray, part]) == 11).all()
+    some = decoder.latent([opening])
+    assert some.levels.tolist() == [2, 2, 3, 3]
+    assert (some.symbols == np.array([4, 4, 0, 0])[:, None, None]).all()
+    complete = decoder.latent([opening, stray, part])
+    assert complete.levels.tolist() == [0] * 4
+    assert (complete.symbols == 11).all()
     picture = decoder.reconstruct(FrameKey("cam1", 7, 0), [opening, part])
     assert picture.pixels.shape == (16, 16, 3)
     assert (picture.pixels == 128 + 11).all()
+
+
+def test_pictures_are_drawn_at_the_levels_that_arrived(
+    bundle: Bundle, make_frame: MakePacket
+) -> None:
+    """Frames of several levels, whole and cut, in one batch."""
+    fine, other = unpack(make_frame(0, value=9)), unpack(make_frame(1, value=5, level=1))
+    parts = [replace(fine, payload=fine.payload[:size]) for size in (4, 30, 50)]
+    decoder = Decoder(bundle, threads=1)
+    latents = [decoder.latent([packet]) for packet in (*parts, fine, other)]
+    for latent in latents[:3]:
+        assert (latent.symbols[latent.levels == 3] == 0).all()
+        assert (latent.symbols[latent.levels == 2] == 3).all()
+        assert (latent.symbols[latent.levels == 0] == 9).all()
+    assert [np.mean(latent.levels) for latent in latents] == [3, 2.5, 1.5, 0, 1]
+    # The tiny decoder multiplies by the level and 1, so levels 0 and 2 give the same value.
+    drawn = [int(picture[0, 0, 0]) - 128 for picture in decoder.pictures(latents)]
+    assert drawn == [0, 9 * 2 // 4, 9, 9, 5 * 2]
 
 
 def test_a_head_that_does_not_fit_its_labels_is_found_at_the_start(
