@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from tactic_export.pictures import training_crops
 from tactic_export.run import load_run
 from tactic_train import losses
-from tactic_train.heads import resize
 from tactic_train.step import System
 
 BATCHES, BATCH, HEAD_PX = 6, 16, 160
@@ -28,9 +27,10 @@ def terms(system: System, picture: Tensor) -> dict[str, Tensor]:
     level = level[:, None].expand(-1, system.codec.channels)
     latent = system.codec.encode(picture, level)
     reconstruction = system.codec.decode(losses.quantise_straight_through(latent), level)
-    maps, scores = system.head.features(resize(reconstruction.clamp(0, 1), HEAD_PX))
+    head = system.head
+    maps, scores = head.features(head.to_input(reconstruction.clamp(0, 1), HEAD_PX))
     with torch.no_grad():
-        taught_maps, taught = system.head.features(resize(picture, HEAD_PX))
+        taught_maps, taught = head.features(head.to_input(picture, HEAD_PX))
     found = {
         "L_D": losses.distortion(picture, reconstruction),
         "L_R": losses.rate(

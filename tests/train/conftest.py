@@ -44,6 +44,37 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+VOID_IN_CAMVID = 11
+
+
+def road(rng: np.random.Generator) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Sky (0) over road (3) with a car (8), and a void corner; uint8 (40, 48, 3) and (40, 48)."""
+    mask = np.zeros((40, 48), np.uint8)
+    mask[int(rng.integers(15, 25)) :] = 3
+    left = int(rng.integers(5, 30))
+    mask[22:30, left : left + 12] = 8
+    mask[:4, :6] = VOID_IN_CAMVID
+    colours = np.zeros((12, 3), np.uint8)
+    colours[[0, 3, 8, 11]] = (240, 160, 80), (90, 90, 90), (20, 20, 200), (255, 255, 255)
+    noise = rng.integers(-8, 9, (40, 48, 3))
+    return np.clip(colours[mask] + noise, 0, 255).astype(np.uint8), mask
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out as CamVid: six scenes to train on, two each in ``val`` and ``test``."""
+    folder = tmp_path_factory.mktemp("scenes")
+    rng = np.random.default_rng(1)
+    for split, count in (("train", 6), ("val", 2), ("test", 2)):
+        for kind in ("images", "masks"):
+            (folder / kind / split).mkdir(parents=True)
+        for number in range(count):
+            picture, mask = road(rng)
+            assert cv2.imwrite(str(folder / "images" / split / f"{number}.png"), picture)
+            assert cv2.imwrite(str(folder / "masks" / split / f"{number}.png"), mask)
+    return folder
+
+
 @pytest.fixture
 def toy(photos: Path) -> Callable[..., TrainConfig]:
     """A configuration of four steps that takes a second; keywords replace parts of it."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tactic_train.batches import Crops, Draw, StepSampler, draw, make_loader, random_crop
+from tactic_train.batches import Crops, Draw, StepSampler, draw, make_loader
 from tactic_train.data import Item, open_source
 from tactic_train.errors import DataError
+from tactic_train.windows import crop, crop_mask, random_window
 
 
 def keys(start: int, stop: int, share: slice = slice(None)) -> list[list[tuple[int, int]]]:
@@ -111,7 +113,8 @@ def test_coarser_channels_are_two_levels_coarser_or_not_sent(levels: int) -> Non
 def test_crops_of_any_picture_have_the_size_asked_for(size: tuple[int, int]) -> None:
     picture = np.zeros((*size, 3), np.uint8)
     for seed in range(5):
-        assert random_crop(picture, 32, np.random.default_rng(seed)).shape == (32, 32, 3)
+        window = random_window(picture.shape, 32, np.random.default_rng(seed))
+        assert crop(picture, window, 32).shape == (32, 32, 3)
 
 
 # From Python 3.12 on a fork beside torch's threads is warned of.
@@ -160,3 +163,47 @@ def test_the_cache_keeps_within_its_bound(photos: Path) -> None:
         for index in range(4):
             crops[step, index]
     assert len(reads) == 4 + 2 * 2
+
+
+@pytest.mark.parametrize("size", [(40, 48), (5, 9), (1, 1), (300, 33)])
+def test_a_mask_is_cut_and_scaled_with_its_picture(size: tuple[int, int]) -> None:
+    # Broad stripes: what lies well inside one keeps its colour, however it is scaled.
+    mask = (np.add.outer(np.arange(size[0]) // 11, np.arange(size[1]) // 11) % 5).astype(np.int8)
+    picture = np.repeat((mask * 50).astype(np.uint8)[..., None], 3, axis=2)
+    for seed in range(8):
+        window = random_window(size, 32, np.random.default_rng(seed))
+        classes, colours = crop_mask(mask, window, 32), crop(picture, window, 32)
+        assert classes.shape == (32, 32) and classes.dtype == np.int8
+        agrees = (colours == (classes * 50).astype(np.uint8)[..., None]).all(axis=2)
+        assert agrees.mean() > 0.7
+        if window.size_px == 32:
+            assert agrees.all()
+
+
+def test_where_one_image_has_a_mask_every_label_is_one(scenes: Path, photos: Path) -> None:
+    items = (
+        *open_source(f"camvid:{scenes}").train[:2],
+        *open_source(f"unlabelled:{photos}").train[:1],
+    )
+    crops = Crops(items, 32, seed=0)
+    labels = torch.stack([crops[0, index].label for index in range(3)])
+    assert (labels.dtype, labels.shape) == (torch.int64, (3, 32, 32))
+    classes = set(labels[:2].flatten().tolist())
+    assert len(classes) >= 2 and classes <= {-1, 0, 3, 8}
+    assert (labels[2] == -1).all()
+
+
+def test_an_image_whose_mask_is_broken_is_broken(scenes: Path) -> None:
+    good, bad = open_source(f"camvid:{scenes}").train[:2]
+    assert bad.mask
+    bad = replace(bad, mask=replace(bad.mask, read=lambda: b"text"))
+    sample = Crops((good, bad), 32, seed=0)[0, 1]
+    assert sample.broken == 1
+
+
+def test_crops_never_change_between_versions(photos: Path) -> None:
+    crops = Crops(open_source(f"imagefolder:{photos}").train, 32, seed=5)
+    labels = [int(crops[3, index].label) for index in range(12)]
+    assert labels == [0] * 6 + [1] * 6
+    sums = [int(crops[3, index].picture.long().sum()) for index in range(3)]
+    assert sums == [448098, 404318, 519526]

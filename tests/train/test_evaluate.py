@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tactic_train import imagenet
-from tactic_train.data import Item, open_source
+from tactic_train.data import Item, Mask, open_source
 from tactic_train.density import LogisticMixture
 from tactic_train.errors import DataError
 from tactic_train.evaluate import evaluate
@@ -19,6 +21,8 @@ from tactic_train.heads import Head
 from tactic_train.networks import BlockCodec, PaperCodec
 from tactic_train.step import System
 from tactic_train.warm_start import warm_start
+
+BYTES = np.arange(256, dtype=np.uint8).view(np.int8)
 
 
 class Bright(Head):
@@ -111,3 +115,48 @@ def test_only_imagenets_own_validation_photos_are_unseen() -> None:
     assert not imagenet.is_unseen("val/n02099601/n02099601_293.JPEG")
     assert imagenet.class_index("n03888257") == imagenet.class_index("parachute") == 701
     assert imagenet.class_index("n00000000") is None
+
+
+class BrightPixels(Head):
+    """Class 1 where a pixel is bright, else 0; one of three classes is never given."""
+
+    task = "segmentation"
+
+    def features(self, picture: Tensor) -> tuple[list[Tensor], Tensor]:
+        mean = picture.mean(dim=1)
+        return [], torch.stack([1 - mean, mean, mean - 9], dim=1)
+
+
+def test_pixels_are_judged_over_all_images_together(scenes: Path) -> None:
+    system = System(Darkening(channels=5, levels=2), Even(5, levels=2), BrightPixels())
+    chosen = open_source(f"camvid:{scenes}").val
+    classes = np.array([1, -1, -1, 0, -1, -1, -1, -1, 2, -1, -1, -1], np.int8)
+    masks = [classes[item.decode_mask((40, 48, 3))] for item in chosen]
+    items = tuple(
+        replace(item, mask=Mask("m", functools.partial(_png, mask.view(np.uint8)), BYTES))
+        for item, mask in zip(chosen, masks, strict=True)
+    )
+    found = evaluate(system, items, head_px=224)
+    truth = np.stack(masks)
+    answers = np.stack([(item.decode().mean(axis=2) > 127.5) for item in chosen])
+    known = truth >= 0
+    assert 0 < known.mean() < 1
+    for metrics, drawn in zip(found, (False, True), strict=True):
+        assert (metrics.images, metrics.labelled, metrics.head_px) == (2, 2, None)
+        assert metrics.agreement == pytest.approx(np.mean(answers == drawn), abs=1e-3)
+        assert metrics.accuracy == pytest.approx(np.mean(truth[known] == drawn), abs=1e-3)
+        # One class is given everywhere, so its union is every known pixel.
+        own = np.mean(truth[known] == drawn)
+        assert metrics.miou == pytest.approx(own / 3, abs=1e-3)
+        right = np.mean((truth == answers)[known])
+        assert metrics.accuracy_uncompressed == pytest.approx(right, abs=1e-3)
+        assert (metrics.miou_uncompressed or 0) > (metrics.miou or 0)
+
+
+def test_images_without_masks_agree_but_have_no_accuracy(photos: Path) -> None:
+    system = System(Darkening(channels=1), Even(1), BrightPixels())
+    (metrics,) = evaluate(system, items(photos)[:2], head_px=32)
+    assert (metrics.labelled, metrics.accuracy, metrics.miou) == (0, None, None)
+    assert metrics.agreement is not None
+    (unseen,) = evaluate(system, items(photos)[:2], head_px=None)
+    assert unseen.agreement is unseen.miou is None

@@ -9,9 +9,20 @@ import torch
 from torch import nn
 
 from tactic_train.errors import HeadError
-from tactic_train.heads import EfficientNetLite0, Torchvision, make_head, measure_statistics, resize
+from tactic_train.heads import (
+    EfficientNetLite0,
+    Head,
+    LrAspp,
+    Torchvision,
+    TorchvisionSegmenter,
+    make_head,
+    measure_statistics,
+    resize,
+)
 
 SMALL = "torchvision:mobilenet_v3_small"
+LRASPP = "lraspp_efficientnet_lite0"
+SMALL_SEGMENTER = "torchvision:lraspp_mobilenet_v3_large"
 
 
 def test_resize_leaves_what_fits_and_averages_what_shrinks() -> None:
@@ -73,7 +84,10 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("resnet", "unknown head"), ("torchvision:nothing", "no classification network")],
+    [
+        ("resnet", "unknown head"),
+        ("torchvision:nothing", "no classification or segmentation network"),
+    ],
 )
 def test_unknown_names(name: str, message: str) -> None:
     with pytest.raises(HeadError, match=message):
@@ -99,3 +113,47 @@ def test_measured_statistics_are_those_of_the_pictures() -> None:
         head.features(pictures)
     torch.testing.assert_close(norm.running_mean, seen[0].mean(dim=(0, 2, 3)))
     assert not any(module.training for module in head.modules())
+
+
+def weights_of(head: Head) -> dict[str, torch.Tensor]:
+    assert isinstance(head, LrAspp | TorchvisionSegmenter)
+    return dict(head.net.state_dict())
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 72), (33, 47)])
+def test_a_segmenter_scores_every_pixel_of_any_picture(size: tuple[int, int]) -> None:
+    head = make_head(LRASPP, 5)
+    assert (head.task, head.fresh, head.labels) == ("segmentation", True, ("0", "1", "2", "3", "4"))
+    picture = torch.rand(2, 3, *size)
+    assert head.to_input(picture, 32) is picture
+    with torch.no_grad():
+        maps, scores = head.features(picture)
+        assert torch.equal(head(picture, 32), scores)
+    assert scores.shape == (2, 5, *size)
+    assert [m.shape[1] for m in maps] == [40, 80, 112]
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in head.modules())
+
+
+def test_the_backbone_of_a_segmenter_is_the_published_one() -> None:
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        ours, published = (
+            make_head(n).features(picture)[0] for n in (LRASPP, "efficientnet_lite0")
+        )
+    torch.testing.assert_close(ours, published)
+
+
+@pytest.mark.parametrize("name", [LRASPP, SMALL_SEGMENTER])
+def test_a_segmenter_from_a_file(name: str, tmp_path: Path) -> None:
+    head = make_head(name, 4)
+    # Published weights of torchvision have an output more, which serves training only.
+    extra = {"aux_classifier.0.weight": torch.zeros(1)} if name == SMALL_SEGMENTER else {}
+    torch.save(weights_of(head) | extra, tmp_path / "own.pt")
+    again = make_head(name, 4, tmp_path / "own.pt")
+    assert (head.fresh, again.fresh, again.task) == (True, False, "segmentation")
+    picture = torch.rand(1, 3, 40, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(again(picture), head(picture))
+        assert head(picture).shape == (1, 4, 40, 48)
+    with pytest.raises(HeadError, match="do not fit"):
+        make_head(name, 5, tmp_path / "own.pt")

@@ -104,3 +104,72 @@ def test_total_weighs_the_three_terms_of_every_image() -> None:
     l_d, l_t, l_r = (torch.tensor([v, 2 * v]) for v in (1.0, 10.0, 100.0))
     beta = torch.tensor([0.25, 1.0])
     assert losses.total(l_d, l_t, l_r, 0.5, beta).tolist() == [1 + 5 + 25, 2 + 10 + 200]
+
+
+def maps(masks: list[list[list[int]]], sure: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores that are right everywhere, void pixels included, by a margin; (N, 3, H, W)."""
+    truth = torch.tensor(masks)
+    one_hot = torch.nn.functional.one_hot(truth.clamp_min(0), 3).movedim(-1, 1)
+    return sure * one_hot.float(), truth
+
+
+WEIGHTS = torch.tensor([1.0, 4.0, 1.0])
+
+
+def test_mask_losses_vanish_where_every_pixel_is_right() -> None:
+    scores, truth = maps([[[0, 1], [-1, 1]], [[2, 2], [2, 2]]], sure=50)
+    for gamma in (0.0, 0.3, 1.0):
+        loss = losses.task_from_masks(scores, truth, WEIGHTS, gamma)
+        assert loss.tolist() == pytest.approx([0, 0], abs=1e-6)
+        assert (losses.task_from_masks(-scores, truth, WEIGHTS, gamma) > 0.9).all()
+
+
+def test_mask_loss_mixes_both_terms_by_gamma() -> None:
+    scores = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    truth = torch.randint(-1, 3, (2, 4, 5), generator=torch.Generator().manual_seed(1))
+    entropy = losses.weighted_cross_entropy(scores, truth, WEIGHTS)
+    dice = losses.dice(scores, truth)
+    mixed = losses.task_from_masks(scores, truth, WEIGHTS, 0.25)
+    torch.testing.assert_close(mixed, 0.25 * entropy + 0.75 * dice)
+    alone = [
+        losses.task_from_masks(scores[i : i + 1], truth[i : i + 1], WEIGHTS, 0.25) for i in (0, 1)
+    ]
+    torch.testing.assert_close(mixed, torch.cat(alone))
+
+
+def test_weighted_cross_entropy_by_hand() -> None:
+    scores, truth = torch.zeros(1, 3, 1, 3), torch.tensor([[[0, 1, -1]]])
+    scores[0, 0, 0, 0] = 1.0
+    first = math.log(1 + 2 * math.exp(-1))
+    expected = (first + 4 * math.log(3)) / 5
+    assert losses.weighted_cross_entropy(scores, truth, WEIGHTS).item() == pytest.approx(expected)
+
+
+def test_dice_by_hand() -> None:
+    # Two pixels of class 0, one of them given to class 1; class 2 is not there and counts nowhere.
+    scores = torch.full((1, 3, 1, 3), -50.0)
+    for column, answer in enumerate((0, 1, 1)):
+        scores[0, answer, 0, column] = 50
+    truth = torch.tensor([[[0, 0, 1]]])
+    expected = 1 - (2 * 1 / (1 + 2) + 2 * 1 / (2 + 1)) / 2
+    assert losses.dice(scores, truth).item() == pytest.approx(expected)
+
+
+def test_void_pixels_teach_nothing() -> None:
+    scores = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    truth = torch.randint(0, 3, (2, 4, 4), generator=torch.Generator().manual_seed(4))
+    truth[0, :2] = -1
+    truth[1] = -1
+    loss = losses.task_from_masks(scores, truth, WEIGHTS, 0.5)
+    assert loss[0] > 0 and loss[1] == 0
+    (gradient,) = torch.autograd.grad(loss.sum(), scores)
+    assert gradient[0, :, :2].abs().sum() == gradient[1].abs().sum() == 0
+    assert (gradient[0, :, 2:].abs().sum(dim=0) > 0).all()
+
+
+def test_a_teacher_of_pixels_counts_their_mean() -> None:
+    generator = torch.Generator().manual_seed(5)
+    ours, theirs = (torch.randn(2, 3, 4, 5, generator=generator) for _ in range(2))
+    each = (losses.task_from_teacher(ours[i].flatten(1).T, theirs[i].flatten(1).T) for i in (0, 1))
+    expected = torch.stack([of_pixels.mean() for of_pixels in each])
+    torch.testing.assert_close(losses.task_from_teacher(ours, theirs), expected)

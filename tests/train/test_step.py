@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tactic_train import losses
 from tactic_train.batches import Draw
 from tactic_train.config import Stage
 from tactic_train.density import LogisticMixture
@@ -225,3 +226,37 @@ def test_an_int8_stage_puts_the_encoder_on_its_grid() -> None:
     )
     assert exact.rate != rounded.rate
     assert rounded.rate.item() == pytest.approx(exact.rate.item(), rel=0.01)
+
+
+class Pixels(Mean):
+    """Scores of every pixel from its colour."""
+
+    task = "segmentation"
+    labels = ("a", "b", "c", "d")
+
+    def features(self, picture: Tensor) -> tuple[list[Tensor], Tensor]:
+        return [picture], self.last(picture.movedim(1, -1)).movedim(-1, 1)
+
+
+def test_masks_are_learnt_by_eq_10_with_the_measured_weights() -> None:
+    model = system(Pixels())
+    masks = torch.randint(-1, 4, (2, 32, 32), generator=torch.Generator().manual_seed(7))
+    picture = whole_picture()
+    scores = model.head(picture)
+    found = []
+    for weights in (torch.ones(4), torch.tensor([1.0, 9.0, 1.0, 1.0])):
+        model.class_weights = weights
+        asked = stage(task="labels", gamma=0.3)
+        task = model(picture, masks, QUIET, asked, 16).task
+        expected = losses.task_from_masks(scores, masks, weights, 0.3).mean()
+        torch.testing.assert_close(task, expected, rtol=1e-4, atol=1e-4)
+        found.append(task.item())
+    assert found[0] != found[1]
+
+
+def test_a_segmenter_teaches_itself_pixel_by_pixel() -> None:
+    model = system(Pixels())
+    picture, void = whole_picture(), torch.full((2, 32, 32), -1)
+    quiet, loud = (model(picture, void, each, stage(), 16).task.item() for each in (QUIET, LOUD))
+    assert quiet == pytest.approx(0, abs=1e-6)
+    assert loud > 1e-6

@@ -14,11 +14,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tactic_train.data import Item
 from tactic_train.errors import DataError
+from tactic_train.windows import crop, crop_mask, random_window
 
 CACHE_BYTES = 2**30
 # Third word of the noise's seed; crops have the number of their image there.
 _NOISE = 2**32 - 1
 _FITTED = 192
+
+_Decoded = tuple[NDArray[np.uint8], NDArray[np.int8] | None]
 
 
 class Sample(NamedTuple):
@@ -27,8 +30,8 @@ class Sample(NamedTuple):
     Attributes
     ----------
     picture : uint8 (3, side, side)
-    label : int64 ()
-        −1 where the image has none.
+    label : int64 (), or int64 (side, side) where any image has a mask
+        −1 where the image or the pixel has none.
     broken : int64 ()
         Number of the unreadable image that this crop stands in for; −1: none.
     """
@@ -89,60 +92,46 @@ class Crops(Dataset[Sample]):
         self.items = items
         self.crop_px = crop_px
         self.seed = seed
+        self._masked = any(item.mask for item in items)
         self._room_bytes = cache_bytes
-        self._pictures: dict[int, NDArray[np.uint8]] = {}
+        self._decoded: dict[int, _Decoded] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         step, wanted = key
-        index, picture = self._readable(wanted)
-        rng = np.random.default_rng((self.seed, step, wanted))
-        crop = random_crop(picture, self.crop_px, rng)
+        index, (picture, mask) = self._readable(wanted)
+        window = random_window(
+            picture.shape, self.crop_px, np.random.default_rng((self.seed, step, wanted))
+        )
+        label = self.items[index].label if mask is None else crop_mask(mask, window, self.crop_px)
         return Sample(
-            torch.from_numpy(crop).permute(2, 0, 1),
-            torch.tensor(self.items[index].label),
+            torch.from_numpy(crop(picture, window, self.crop_px)).permute(2, 0, 1),
+            torch.tensor(label, dtype=torch.int64),
             torch.tensor(-1 if index == wanted else wanted),
         )
 
-    def _readable(self, wanted: int) -> tuple[int, NDArray[np.uint8]]:
+    def _readable(self, wanted: int) -> tuple[int, _Decoded]:
         for further in range(len(self.items)):
             index = (wanted + further) % len(self.items)
             try:
-                return index, self._picture(index)
+                return index, self._decode(index)
             except DataError:
                 continue
         raise DataError(f"{self.items[wanted].name}: neither it nor any other image is readable")
 
-    def _picture(self, index: int) -> NDArray[np.uint8]:
-        if index in self._pictures:
-            return self._pictures[index]
-        picture = self.items[index].decode()
-        if picture.nbytes <= self._room_bytes:
-            self._room_bytes -= picture.nbytes
-            self._pictures[index] = picture
-        return picture
-
-
-def random_crop(
-    picture: NDArray[np.uint8], side_px: int, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Cut a square, scaled to ``side_px`` and flipped by chance; uint8 (side, side, 3).
-
-    Of a large picture the crop has between ``side_px`` and the whole shorter side, of a small one
-    between three quarters and the whole of it: the codec meets several scales, mostly sharp.
-    """
-    shorter = min(picture.shape[:2])
-    smallest = max(1, min(side_px, shorter * 3 // 4))
-    size = int(rng.integers(smallest, shorter, endpoint=True))
-    top = int(rng.integers(0, picture.shape[0] - size, endpoint=True))
-    left = int(rng.integers(0, picture.shape[1] - size, endpoint=True))
-    crop = picture[top : top + size, left : left + size]
-    if size != side_px:
-        how = cv2.INTER_AREA if size > side_px else cv2.INTER_LINEAR
-        crop = np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=how), np.uint8)
-    return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+    def _decode(self, index: int) -> _Decoded:
+        if index in self._decoded:
+            return self._decoded[index]
+        item = self.items[index]
+        picture = item.decode()
+        mask = item.decode_mask(picture.shape) if self._masked else None
+        size_bytes = picture.nbytes + (mask.nbytes if mask is not None else 0)
+        if size_bytes <= self._room_bytes:
+            self._room_bytes -= size_bytes
+            self._decoded[index] = picture, mask
+        return picture, mask
 
 
 class Draw(NamedTuple):

@@ -31,7 +31,7 @@ class HeadConfig(Section):
 
     name: str = "efficientnet_lite0"
     classes: int = Field(default=1000, ge=2)
-    """1000: those of ImageNet; any other number: a new last layer for the folders' own classes."""
+    """1000: those of ImageNet; any other number: a new last layer for the data's own classes."""
     weights: Path | None = None
     """A state dictionary to start from (``.safetensors`` or ``.pt``), relative to the working
     folder; none: as published."""
@@ -41,8 +41,9 @@ class Data(Section):
     """Where the images come from."""
 
     sources: Annotated[tuple[str, ...], Field(min_length=1)]
-    """``imagefolder:PATH`` or ``unlabelled:PATH``; PATH is a folder or a zip, relative to the
-    working folder; ``$TACTIC_DATA`` is expanded."""
+    """``imagefolder:PATH``, ``unlabelled:PATH``, or with masks ``camvid:PATH``,
+    ``cityscapes:PATH``; PATH is a folder or a zip, relative to the working folder;
+    ``$TACTIC_DATA`` is expanded."""
     crop_px: int = Field(default=128, ge=32, multiple_of=32)
     """Side of a training crop."""
 
@@ -62,6 +63,9 @@ class Stage(Section):
     times as much as the one before, as distortion grows with the square of the step."""
     features: float = Field(default=0.0, ge=0)
     """Weight of the head's inner maps within L_T."""
+    gamma: float = Field(default=0.5, ge=0, le=1)
+    """Share of the weighted cross-entropy in L_T where the labels are masks, the rest being soft
+    Dice, eq. 10."""
     task: Literal["labels", "teacher", "both"] = "teacher"
     """Where L_T comes from; ``teacher`` is the head, as it was before training, on the uncompressed
     image."""
@@ -77,7 +81,8 @@ class Stage(Section):
     int8 when the stage begins and stay as they are, so that decoder and head fit what the node will
     really send."""
     head_px: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)] = (224,)
-    """Sides at which the head sees the crop, taken in turn, one a step."""
+    """Sides at which the head sees the crop, taken in turn, one a step. A head that segments sees
+    the crop as it is."""
 
     @property
     def needs_labels(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tactic_train import losses
+from tactic_train.confusion import Counts, accuracy, confusion, mean_iou
 from tactic_train.data import Item
 from tactic_train.errors import DataError
-from tactic_train.heads import resize
 from tactic_train.step import System
 
 _BATCH = 16
+#: bounds the memory that class scores of every pixel take
+_BATCH_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,16 @@ class Metrics:
     bits_per_pixel, bytes_per_image : float
         −log₂ of the fitted density; no header, no table quantisation.
     head_px : int or None
-        Side at which the head saw the images; None: no head was run.
+        Side at which the head saw the images; None: no head was run, or one that segments, which
+        sees them as they are.
     agreement : float or None
-        Share of images that the head puts into the same class before and after coding.
+        Share of images, or of pixels, that the head puts into the same class before and after
+        coding.
     accuracy, accuracy_uncompressed : float or None
-        Share of labelled images that the head puts into their class, after and before coding.
+        Share of labelled images, or of pixels that are not void, that the head puts into their
+        class, after and before coding.
+    miou, miou_uncompressed : float or None
+        Mean intersection over union of the classes of pixels, over all images together.
     """
 
     level: int
@@ -54,6 +62,8 @@ class Metrics:
     agreement: float | None
     accuracy: float | None
     accuracy_uncompressed: float | None
+    miou: float | None = None
+    miou_uncompressed: float | None = None
 
 
 def evaluate(
@@ -70,7 +80,7 @@ def evaluate(
     items : Item
         Each is cut, around its centre, to whole multiples of the codec's stride.
     head_px : int or None
-        Side at which the head sees the images; None: do not run it.
+        Side at which a head that classifies sees the images; None: do not run the head.
     match : callable, optional
         Only items whose name it accepts, for example `tactic_train.imagenet.is_unseen`.
 
@@ -80,37 +90,48 @@ def evaluate(
         No image is left, or none can be read.
     """
     chosen = [item for item in items if match is None or match(item.name)]
-    rows: list[list[Tensor]] = [[] for _ in range(system.codec.levels)]
-    for pictures, labels in _batches(chosen, system.codec.stride):
+    levels = [_Level(level) for level in range(system.codec.levels)]
+    segments = system.head.task == "segmentation"
+    for pictures, labels in _batches(chosen, system.codec.stride, segments):
         before = _answers(system, pictures, head_px)
-        for level, found in enumerate(rows):
-            found.append(_judge(system, pictures, labels, before, level, head_px))
-    if not rows[0]:
+        for level in levels:
+            rows, rebuilt = _code(system, pictures, level.number)
+            level.add(rows, labels, before, _answers(system, rebuilt, head_px))
+    if not levels[0].rows:
         raise DataError(f"none of {len(chosen)} images can be evaluated; add readable ones")
-    return tuple(
-        _summary(torch.cat(found), level, len(chosen), head_px) for level, found in enumerate(rows)
-    )
+    return tuple(level.metrics(len(chosen), head_px, segments) for level in levels)
 
 
-def _batches(items: list[Item], stride: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images of one size together: uint8 (N, 3, H, W) and int64 (N,)."""
+def _batches(
+    items: list[Item], stride: int, segments: bool
+) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+    """Images of one size together: uint8 (N, 3, H, W) and labels (N,) or (N, H, W)."""
     pictures: list[NDArray[np.uint8]] = []
-    labels: list[int] = []
+    labels: list[NDArray[np.integer]] = []
     for item in items:
         try:
-            picture = _fit(item.decode(), stride)
+            whole = item.decode()
+            picture = _fit(whole, stride)
+            mask = _fit(item.decode_mask(whole.shape), stride) if segments else None
         except DataError:
             continue
-        if pictures and (len(pictures) == _BATCH or picture.shape != pictures[0].shape):
-            yield _stack(pictures), torch.tensor(labels)
+        if pictures and not _joins(picture, pictures):
+            yield _stack(pictures), np.array(labels, np.int64)
             pictures, labels = [], []
         pictures.append(picture)
-        labels.append(item.label)
+        labels.append(np.array(item.label) if mask is None else mask)
     if pictures:
-        yield _stack(pictures), torch.tensor(labels)
+        yield _stack(pictures), np.array(labels, np.int64)
 
 
-def _fit(picture: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
+def _joins(picture: NDArray[np.uint8], batch: list[NDArray[np.uint8]]) -> bool:
+    """Whether a picture may be looked at together with others."""
+    count = len(batch) + 1
+    small = count * picture.shape[0] * picture.shape[1] <= _BATCH_PIXELS
+    return small and count <= _BATCH and picture.shape == batch[0].shape
+
+
+def _fit(picture: NDArray[Any], stride: int) -> NDArray[Any]:
     """Cut the largest centre crop with sides that are multiples of ``stride``."""
     sides = [side // stride * stride for side in picture.shape[:2]]
     if 0 in sides:
@@ -123,26 +144,26 @@ def _stack(pictures: list[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
+class _Answered(NamedTuple):
+    """What a head says: classes int64 (N,) or (N, H, W), out of how many."""
+
+    given: NDArray[np.int64]
+    classes: int
+
+
 @torch.no_grad()
-def _answers(system: System, pictures: Tensor, head_px: int | None) -> Tensor:
-    """Class of every picture, uint8 or float32 in [0, 255]; −1 without a head; (N,)."""
+def _answers(system: System, pictures: Tensor, head_px: int | None) -> _Answered | None:
+    """Answers on pictures uint8 or float32 in [0, 255]; None without a head."""
     if head_px is None:
-        return torch.full((len(pictures),), -1)
+        return None
     device = next(system.parameters()).device
-    seen = resize(pictures.to(device).float() / 255, head_px)
-    return system.head.features(seen)[1].argmax(dim=1).cpu()
+    scores = system.head(pictures.to(device).float() / 255, head_px)
+    return _Answered(scores.argmax(dim=1).cpu().numpy(), scores.shape[1])
 
 
 @torch.no_grad()
-def _judge(
-    system: System,
-    pictures: Tensor,
-    labels: Tensor,
-    before: Tensor,
-    level: int,
-    head_px: int | None,
-) -> Tensor:
-    """One row an image: PSNR, bits, pixels, label, class after, class before."""
+def _code(system: System, pictures: Tensor, level: int) -> tuple[Tensor, Tensor]:
+    """One row an image, of PSNR, bits and pixels; and what the decoder draws."""
     device = next(system.parameters()).device
     original = pictures.to(device).float()
     levels = torch.full((len(pictures), system.codec.channels), level, device=device)
@@ -151,29 +172,56 @@ def _judge(
     error = (rebuilt - original).square().mean(dim=(1, 2, 3)).clamp_min(1e-5) / 255**2
     bits = system.density.bits(latent, levels).sum(dim=(1, 2, 3))
     pixels = torch.full_like(bits, original.shape[-1] * original.shape[-2])
-    after = _answers(system, rebuilt, head_px)
-    columns = (-10 * error.log10(), bits, pixels, labels, after, before)
-    return torch.stack([column.double().cpu() for column in columns], dim=1)
+    columns = (-10 * error.log10(), bits, pixels)
+    return torch.stack([column.double().cpu() for column in columns], dim=1), rebuilt
 
 
-def _summary(rows: Tensor, level: int, asked: int, head_px: int | None) -> Metrics:
-    psnr, bits, pixels, label, after, before = rows.unbind(dim=1)
-    known = label >= 0
-    headed = head_px is not None
+class _Level:
+    """What is found at one rate level."""
 
-    def share(hits: Tensor, counts: bool) -> float | None:
-        return round(float(hits.double().mean()), 4) if counts and len(hits) else None
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.rows: list[Tensor] = []
+        self.labelled = 0
+        self.answers = 0
+        self.alike = 0
+        self.before: Counts = np.zeros((1, 1), np.int64)
+        self.after: Counts = np.zeros((1, 1), np.int64)
 
-    return Metrics(
-        level=level,
-        images=len(rows),
-        unreadable=asked - len(rows),
-        labelled=int(known.sum()),
-        psnr_db=round(float(psnr.mean()), 3),
-        bits_per_pixel=round(float(bits.sum() / pixels.sum()), 5),
-        bytes_per_image=round(float(bits.mean()) / 8, 1),
-        head_px=head_px,
-        agreement=share(after == before, headed),
-        accuracy=share((after == label)[known], headed),
-        accuracy_uncompressed=share((before == label)[known], headed),
-    )
+    def add(
+        self,
+        rows: Tensor,
+        labels: NDArray[np.int64],
+        before: _Answered | None,
+        after: _Answered | None,
+    ) -> None:
+        self.rows.append(rows)
+        self.labelled += int((labels.reshape(len(labels), -1) >= 0).any(axis=1).sum())
+        if before is None or after is None:
+            return
+        self.answers += before.given.size
+        self.alike += int((before.given == after.given).sum())
+        self.before = self.before + confusion(labels, before.given, before.classes)
+        self.after = self.after + confusion(labels, after.given, after.classes)
+
+    def metrics(self, asked: int, head_px: int | None, segments: bool) -> Metrics:
+        psnr, bits, pixels = torch.cat(self.rows).unbind(dim=1)
+        return Metrics(
+            level=self.number,
+            images=len(psnr),
+            unreadable=asked - len(psnr),
+            labelled=self.labelled,
+            psnr_db=round(float(psnr.mean()), 3),
+            bits_per_pixel=round(float(bits.sum() / pixels.sum()), 5),
+            bytes_per_image=round(float(bits.mean()) / 8, 1),
+            head_px=None if segments else head_px,
+            agreement=_rounded(self.alike / self.answers if self.answers else None),
+            accuracy=_rounded(accuracy(self.after)),
+            accuracy_uncompressed=_rounded(accuracy(self.before)),
+            miou=_rounded(mean_iou(self.after)) if segments else None,
+            miou_uncompressed=_rounded(mean_iou(self.before)) if segments else None,
+        )
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)

@@ -24,10 +24,11 @@ from tactic_train.batches import (
     some_crops,
 )
 from tactic_train.checkpoint import load_start, load_weights, resume, save
+from tactic_train.class_weights import class_weights
 from tactic_train.config import Stage, TrainConfig
 from tactic_train.density import LogisticMixture
 from tactic_train.errors import HeadError, TrainError
-from tactic_train.heads import make_head, measure_statistics, resize
+from tactic_train.heads import make_head, measure_statistics
 from tactic_train.networks import ARCHITECTURES, LappedCodec
 from tactic_train.photos import Photos, gather
 from tactic_train.report import LOG_EVERY, Report
@@ -91,11 +92,14 @@ def train(config: TrainConfig, out: Path) -> tuple[System, Photos]:
     DataError, HeadError, CheckpointError, TrainError
     """
     accelerator = _accelerator(config)
-    photos = gather(config)
-    out.mkdir(parents=True, exist_ok=True)
     system = build(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    photos = gather(config, system.head.task)
+    out.mkdir(parents=True, exist_ok=True)
     if photos.classes:
         system.head.labels = photos.classes
+    if system.head.task == "segmentation" and any(stage.needs_labels for stage in config.stage):
+        accelerator.print("measuring the weights of the classes on the training masks")
+        system.class_weights = class_weights(photos.train, config.head.classes)
     optimiser = torch.optim.Adam(_trained(system, config))
     start = resume(out, config, system, optimiser)
     if start == 0:
@@ -149,7 +153,8 @@ def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     elif isinstance(system.codec, LappedCodec):
         warm_start(system.codec, system.density, pictures, config.model.step)
     if system.head.fresh and config.tunes_head:
-        measure_statistics(system.head, resize(pictures[:32], config.stage[-1].head_px[0]))
+        seen = system.head.to_input(pictures[:32], config.stage[-1].head_px[0])
+        measure_statistics(system.head, seen)
 
 
 class _Run:

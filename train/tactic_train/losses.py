@@ -58,15 +58,58 @@ def task_from_labels(scores: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(scores, labels, ignore_index=-1, reduction="none")
 
 
+def task_from_masks(scores: Tensor, masks: Tensor, weights: Tensor, gamma: float) -> Tensor:
+    """L_T of segmentation, eq. 10: γ · weighted cross-entropy + (1 − γ) · Dice; float32 (N,).
+
+    Parameters
+    ----------
+    scores : float32 (N, classes, H, W)
+    masks : int64 (N, H, W)
+        −1 where a pixel is void; an image that is void everywhere counts as 0.
+    weights : float32 (classes,)
+    gamma : float
+    """
+    entropy = weighted_cross_entropy(scores, masks, weights)
+    return gamma * entropy + (1 - gamma) * dice(scores, masks)
+
+
+def weighted_cross_entropy(scores: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
+    """Mean over the known pixels of an image, each with its class's weight, nats; (N,)."""
+    entropy = F.cross_entropy(scores, masks, weight=weights, ignore_index=-1, reduction="none")
+    weight = torch.where(masks < 0, 0, weights[masks.clamp_min(0)])
+    return entropy.sum(dim=(1, 2)) / weight.sum(dim=(1, 2)).clamp_min(_SMALLEST)
+
+
+def dice(scores: Tensor, masks: Tensor) -> Tensor:
+    """1 − soft Dice coefficient, mean over the classes that an image has; 0 is equality; (N,).
+
+    Milletari et al., "V-Net" (2016), section 3, with plain sums in the denominator.
+    """
+    classes = torch.arange(scores.shape[1], device=scores.device)
+    truth = masks[:, None] == classes[:, None, None]
+    found = scores.softmax(dim=1) * (masks >= 0)[:, None]
+    overlap = (found * truth).sum(dim=(2, 3))
+    area = truth.sum(dim=(2, 3))
+    lost = 1 - 2 * overlap / (found.sum(dim=(2, 3)) + area).clamp_min(_SMALLEST)
+    there = area > 0
+    return (lost * there).sum(dim=1) / there.sum(dim=1).clamp_min(1)
+
+
 def task_from_teacher(scores: Tensor, teacher: Tensor) -> Tensor:
-    """L_T without labels: KL(head on the picture ‖ head on the reconstruction), nats; (N,)."""
+    """L_T without labels: KL(head on the picture ‖ head on the reconstruction), nats; (N,).
+
+    Parameters
+    ----------
+    scores, teacher : float32 (N, classes) or (N, classes, H, W)
+        Of pixels, the mean counts.
+    """
     divergence = F.kl_div(
         F.log_softmax(scores, dim=1),
         F.log_softmax(teacher, dim=1),
         log_target=True,
         reduction="none",
     )
-    return divergence.sum(dim=1)
+    return divergence.sum(dim=1).reshape(len(scores), -1).mean(dim=1)
 
 
 def task_from_features(features: list[Tensor], teacher: list[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from tactic_train import imagenet
 from tactic_train.config import TrainConfig
 from tactic_train.data import UNLABELLED, Item, Source, open_source
 from tactic_train.errors import DataError
+from tactic_train.heads import Task
 
 _TRIED = 16
 
@@ -20,9 +21,9 @@ class Photos:
     Attributes
     ----------
     train, val : tuple of Item
-        Labels index the head's classes; −1 where an image has none.
+        Labels and masks index the head's classes; an image without has −1 and None.
     classes : tuple of str
-        Names of the head's classes where they are the folders' own, else empty.
+        Names of the head's classes where they are the data's own, else empty.
     """
 
     train: tuple[Item, ...]
@@ -30,28 +31,72 @@ class Photos:
     classes: tuple[str, ...]
 
 
-def gather(config: TrainConfig) -> Photos:
+def gather(config: TrainConfig, task: Task = "classification") -> Photos:
     """Open every source of a configuration.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    task : str
+        The head's: whether the classes of images or of pixels count.
 
     Raises
     ------
     DataError
         A source is missing, none of its first images is readable, or labels are asked for and
-        the folders' classes are not those of the head.
+        the data's classes are not those of the head.
     """
     sources = [open_source(expand(text), config.seed) for text in config.data.sources]
+    sources = [s if s.has_masks == (task == "segmentation") else _bare(s) for s in sources]
+    found = _of_pixels if task == "segmentation" else _of_folders
+    photos = found(sources, config.head.classes)
+    _try_first(photos.train)
+    asked = any(stage.needs_labels for stage in config.stage)
+    if asked and not any(_is_labelled(item) for item in photos.train):
+        raise DataError(_no_labels(sources, config.head.classes, task))
+    return photos
+
+
+def _bare(source: Source) -> Source:
+    """The same images without classes."""
+    train, val = (
+        tuple(replace(item, label=UNLABELLED, mask=None) for item in items)
+        for items in (source.train, source.val)
+    )
+    return Source(train, val, ())
+
+
+def _of_folders(sources: list[Source], classes: int) -> Photos:
     names = tuple(sorted({name for source in sources for name in source.classes}))
-    known = class_indices(names, config.head.classes)
-    if not known and any(stage.needs_labels for stage in config.stage):
-        raise DataError(
-            f"the sources have {len(names)} class folders and head.classes is "
-            f"{config.head.classes}; set head.classes to {len(names)}, or task to teacher"
-        )
+    known = class_indices(names, classes)
     train = tuple(item for s in sources for item in _relabel(s, s.train, known))
     val = tuple(item for s in sources for item in _relabel(s, s.val, known))
-    _try_first(train)
-    own = len(names) == config.head.classes
-    return Photos(train, val, names if own else ())
+    return Photos(train, val, names if len(names) == classes else ())
+
+
+def _of_pixels(sources: list[Source], classes: int) -> Photos:
+    kinds = {source.classes for source in sources if source.classes}
+    if len(kinds) > 1:
+        raise DataError("the masks of the sources have different classes; train on one kind")
+    names = kinds.pop() if kinds else ()
+    known = len(names) == classes
+    fitting = [source if known else _bare(source) for source in sources]
+    train = tuple(item for source in fitting for item in source.train)
+    val = tuple(item for source in fitting for item in source.val)
+    return Photos(train, val, names if known else ())
+
+
+def _is_labelled(item: Item) -> bool:
+    return item.label != UNLABELLED or item.mask is not None
+
+
+def _no_labels(sources: list[Source], classes: int, task: Task) -> str:
+    found = len({name for source in sources for name in source.classes})
+    what = "class folders" if task == "classification" else "classes in their masks"
+    return (
+        f"the sources have {found} {what} and head.classes is {classes}; "
+        f"set head.classes to {found}, or task to teacher"
+    )
 
 
 def expand(text: str) -> str:
@@ -95,7 +140,7 @@ def _try_first(items: tuple[Item, ...]) -> None:
     fault: DataError | None = None
     for item in items[:_TRIED]:
         try:
-            item.decode()
+            item.decode_mask(item.decode().shape)
         except DataError as error:
             fault = fault or error
         else:

@@ -12,7 +12,7 @@ from tactic_train.batches import Draw
 from tactic_train.config import Stage
 from tactic_train.density import LogisticMixture
 from tactic_train.fake_quant import encode_on_grid
-from tactic_train.heads import Head, resize
+from tactic_train.heads import Head
 from tactic_train.networks import NEST, Codec
 
 
@@ -39,7 +39,14 @@ class System(nn.Module):
     teacher : Head, optional
         What the head was before training; needed only where the head changes, since otherwise it
         teaches itself. Not part of a checkpoint.
+
+    Attributes
+    ----------
+    class_weights : float32 (classes,)
+        Of the classes of pixels, in the cross-entropy; 1 until they are measured.
     """
+
+    class_weights: Tensor
 
     def __init__(
         self, codec: Codec, density: LogisticMixture, head: Head, teacher: Head | None = None
@@ -49,6 +56,7 @@ class System(nn.Module):
         self.density = density
         self.head = head
         self.teacher = teacher
+        self.register_buffer("class_weights", torch.ones(len(head.labels)), persistent=False)
 
     def forward(
         self, picture: Tensor, labels: Tensor, draw: Draw, stage: Stage, head_px: int
@@ -58,11 +66,11 @@ class System(nn.Module):
         Parameters
         ----------
         picture : float32 (N, 3, H, W) in [0, 1]
-        labels : int64 (N,), −1 where an image has none
+        labels : int64 (N,) or (N, H, W), −1 where an image or a pixel has none
         draw : Draw
         stage : Stage
         head_px : int
-            Side at which the head sees picture and reconstruction.
+            Side at which a head that classifies sees picture and reconstruction.
         """
         encode = encode_on_grid if stage.encoder == "int8" else type(self.codec).encode
         latent = encode(self.codec, picture, draw.level)
@@ -86,15 +94,21 @@ class System(nn.Module):
         l_t = picture.new_zeros(len(picture))
         if stage.alpha == 0:
             return l_t
-        maps, scores = self.head.features(resize(reconstruction.clamp(0, 1), head_px))
+        head = self.head
+        maps, scores = head.features(head.to_input(reconstruction.clamp(0, 1), head_px))
         if stage.needs_labels:
-            l_t = l_t + losses.task_from_labels(scores, labels)
+            l_t = l_t + self._from_labels(scores, labels, stage)
         if stage.needs_teacher:
             with torch.no_grad():
-                teacher_maps, taught = (self.teacher or self.head).features(
-                    resize(picture, head_px)
+                teacher_maps, taught = (self.teacher or head).features(
+                    head.to_input(picture, head_px)
                 )
             l_t = l_t + losses.task_from_teacher(scores, taught)
             if stage.features and maps:
                 l_t = l_t + stage.features * losses.task_from_features(maps, teacher_maps)
         return l_t
+
+    def _from_labels(self, scores: Tensor, labels: Tensor, stage: Stage) -> Tensor:
+        if self.head.task == "segmentation":
+            return losses.task_from_masks(scores, labels, self.class_weights, stage.gamma)
+        return losses.task_from_labels(scores, labels)
