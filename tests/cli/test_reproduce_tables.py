@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tactic.reproduce import markdown, notes, statistics
+from tactic.reproduce import layouts, notes, statistics
 from tactic.reproduce.cell import Figures, Result
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.experiment import EXPERIMENTS, as_markdown, make_report, read_report
@@ -100,7 +100,7 @@ def test_table1_stands_beside_the_papers(toy_preset: Preset) -> None:
     assert rows["JPEG"]["bytes_standard"] == 800
     assert rows["paper's model"]["bytes_stripped"] == 180
     assert report.notes == ()
-    text = markdown.table1(report.rows)
+    text = layouts.table1(report.rows)
     assert "| paper's model | β = 1/32 | 75.0 [" in text
     assert "| 58.0 | 0.2159 |" in text
     assert "| JPEG | quality 5 | 50.0 [" in text

@@ -23,14 +23,14 @@ _OURS = ("#0072B2", "#56B4E9", "#003A5D", "#5D3FD3")
 _THEIRS = {"jpeg": "#D55E00", "webp": "#009E73", "avif": "#B5629B"}
 _OTHER = "#808080"
 _NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
-_TICKS = [step * 10**power for power in range(1, 7) for step in (1, 2, 5)]
+_TICKS = [step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5)]
 _LEAST_TOP = 0.1
 _LEAST_GAP = 0.055
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A codec's curve as it is drawn."""
+    """A codec's curve as it is drawn; ``bytes`` of its points is whatever the axis shows."""
 
     name: str
     colour: str
@@ -41,6 +41,15 @@ class Line:
     def front(self) -> list[Point]:
         """The points of the envelope, by bytes."""
         return sorted((p for p in self.points if p.envelope), key=lambda p: p.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What stands beside the axes and above them."""
+
+    across: str
+    up: str
+    note: str
 
 
 def run_plot(paths: Sequence[Path], out: Path) -> None:
@@ -57,7 +66,16 @@ def run_plot(paths: Sequence[Path], out: Path) -> None:
     ------
     EvaluationError, OutputError
     """
-    figure = draw(read(paths))
+    save(draw(read(paths)), out)
+
+
+def save(figure: Figure, out: Path) -> None:
+    """Write a figure, ``.png`` or ``.svg``.
+
+    Raises
+    ------
+    OutputError
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # Text stays text in SVG, and the file is the same for the same results.
@@ -70,11 +88,21 @@ def run_plot(paths: Sequence[Path], out: Path) -> None:
 
 def draw(results: Sequence[Result]) -> Figure:
     """One set of axes with every curve."""
+    first = results[0]
+    count = f"{first.n:,} picture" + "s" * (first.n > 1)
+    words = Words(
+        "bytes a picture, whole file or packet (log scale)",
+        "accuracy" if first.accuracy_of == "class" else "same answer as uncompressed",
+        f"{count}, head {first.head}; lines: best settings, bands: 95 % interval",
+    )
+    return draw_lines(_lines(results), first.clean_accuracy, words)
+
+
+def draw_lines(lines: Sequence[Line], clean: float, words: Words) -> Figure:
+    """Curves of any size against accuracy, and the accuracy of uncompressed pictures."""
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     axes = figure.add_subplot()
-    lines = _lines(results)
-    clean = results[0].clean_accuracy
-    _frame(axes, lines, results[0])
+    _frame(axes, lines, clean, words)
     axes.axhline(clean, color=_FAINT, linestyle="--", linewidth=1, zorder=1)
     for line in lines:
         _curve(axes, line)
@@ -102,27 +130,24 @@ def _lines(results: Sequence[Result]) -> list[Line]:
     return [line for line in (*theirs.values(), *ours) if line.front]
 
 
-def _frame(axes: Axes, lines: Sequence[Line], result: Result) -> None:
+def _frame(axes: Axes, lines: Sequence[Line], clean: float, words: Words) -> None:
     """Scales, ticks and titles."""
     sizes = [point.bytes for line in lines for point in line.points]
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.12, max(sizes) * 1.3)
-    axes.set_ylim(0, min(1.02, max(_LEAST_TOP, result.clean_accuracy * 1.12)))
+    axes.set_ylim(0, min(1.02, max(_LEAST_TOP, clean * 1.12)))
     axes.xaxis.set_major_locator(FixedLocator(_TICKS))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.grid(color="#e8e8e8", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#b0b0b0")
     axes.tick_params(color="#b0b0b0", labelcolor=_INK)
-    axes.set_xlabel("bytes a picture, whole file or packet (log scale)", color=_INK)
-    what = "accuracy" if result.accuracy_of == "class" else "same answer as uncompressed"
-    axes.set_ylabel(what, color=_INK)
-    count = f"{result.n:,} picture" + "s" * (result.n > 1)
-    note = f"{count}, head {result.head}; lines: best settings, bands: 95 % interval"
-    axes.set_title(note, loc="left", fontsize=9, color=_FAINT, pad=10)
+    axes.set_xlabel(words.across, color=_INK)
+    axes.set_ylabel(words.up, color=_INK)
+    axes.set_title(words.note, loc="left", fontsize=9, color=_FAINT, pad=10)
 
 
 def _curve(axes: Axes, line: Line) -> None:

@@ -100,6 +100,16 @@ class Cell(Section, ABC):
         return f"{self.name}-{self.digest}"
 
 
+class Part(BaseModel):
+    """What one network costs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parameters: int
+    macs_per_pixel: float
+    ms: float
+
+
 class Figures(BaseModel):
     """What came out; all of it is None where nothing was judged.
 
@@ -116,6 +126,8 @@ class Figures(BaseModel):
         −log₂ of the fitted density, the paper's measure.
     psnr_db : float or None
         Of the mean squared error over all test photos.
+    parts : dict or None
+        Costs of networks by their names.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -127,6 +139,7 @@ class Figures(BaseModel):
     bits_per_pixel: float | None = None
     bits_per_pixel_density: float | None = None
     psnr_db: float | None = None
+    parts: dict[str, Part] | None = None
 
     @property
     def accuracy(self) -> float:

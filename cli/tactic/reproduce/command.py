@@ -46,6 +46,32 @@ def table2(
     _run("table2", preset, out, None, cell, listing, as_json)
 
 
+@app.command()
+def fig2(
+    preset: Preset = "cpu",
+    out: Out = OUT,
+    start: Start = None,
+    cell: OneCell = None,
+    listing: Listing = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw accuracy over bits per pixel: table1 and our codec."""
+    _run("fig2", preset, out, start, cell, listing, as_json)
+
+
+@app.command()
+def beyond(
+    preset: Preset = "cpu",
+    out: Out = OUT,
+    start: Start = None,
+    cell: OneCell = None,
+    listing: Listing = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare our codec with JPEG, WebP and AVIF, each with a head tuned to it."""
+    _run("beyond", preset, out, start, cell, listing, as_json)
+
+
 def _run(
     name: str,
     preset: str,

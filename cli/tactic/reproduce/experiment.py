@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tactic.evaluate import about
-from tactic.reproduce import markdown, notes, plans, tables
+from tactic.reproduce import beyond, layouts, notes, plans, tables
 from tactic.reproduce.cell import Cell, Json, Result
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.plans import Cells
@@ -38,6 +38,8 @@ class Experiment:
     rows: Callable[[Cells, Mapping[str, Result]], list[Json]]
     show: Callable[[Sequence[Json]], str]
     notes: Callable[[Sequence[Json]], list[str]]
+    drawn: bool = False
+    """Whether there is a figure of the rows, too."""
 
 
 EXPERIMENTS = {
@@ -45,15 +47,31 @@ EXPERIMENTS = {
         "Accuracy and rate of the paper's model beside JPEG",
         plans.table1,
         tables.table1_rows,
-        markdown.table1,
+        layouts.table1,
         notes.of_table1,
     ),
     "table2": Experiment(
         "Training with the task against training without",
         plans.table2,
         tables.table2_rows,
-        markdown.table2,
+        layouts.table2,
         notes.of_table2,
+    ),
+    "fig2": Experiment(
+        "Accuracy over bits per pixel",
+        plans.fig2,
+        beyond.fig2_rows,
+        layouts.table1,
+        notes.of_table1,
+        drawn=True,
+    ),
+    "beyond": Experiment(
+        "Our codec against JPEG, WebP and AVIF, every one with a head tuned to it",
+        plans.beyond,
+        beyond.beyond_rows,
+        layouts.beyond,
+        notes.of_beyond,
+        drawn=True,
     ),
 }
 

@@ -49,3 +49,22 @@ def of_table2(rows: Sequence[Json]) -> list[str]:
                 f"interval {_POINTS * low:+.1f} to {_POINTS * high:+.1f}."
             )
     return found
+
+
+def of_beyond(rows: Sequence[Json]) -> list[str]:
+    """Codecs that our own does not beat, counted in the way that is hardest for it."""
+    found = []
+    for row in (row for row in rows if row["part"] == "compared"):
+        ratio, interval = row["ratio_strict"], row["ratio_strict_interval"]
+        if not row["ours_reach"]:
+            found.append(
+                "tactic does not come within 5 points of the accuracy on uncompressed photos; "
+                f"{row['method']} {'does' if row['theirs_reach'] else 'does not either'}."
+            )
+        elif ratio is None:
+            continue
+        elif ratio < 1:
+            found.append(f"{row['method']} needs fewer bytes than tactic: {ratio:.2f} ×.")
+        elif interval is None or interval[0] <= 1:
+            found.append(f"That tactic beats {row['method']} is not shown: {ratio:.2f} ×.")
+    return found

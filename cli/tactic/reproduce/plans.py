@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tactic.reproduce.cell import Cell
 from tactic.reproduce.codecs import Agnostic, Aware, Drawn, OurCodec
+from tactic.reproduce.cost import Cost
 from tactic.reproduce.heads import CleanHead, Uncompressed
 from tactic.reproduce.learned import Learned
 from tactic.reproduce.presets import Preset
@@ -85,6 +86,18 @@ class Cells:
         )
         return [self._learned(codec, level) for level in range(p.ours.levels)]
 
+    def cost(self) -> Cost:
+        """What the networks take."""
+        p = self.preset
+        return Cost(
+            seed=0,
+            photos=p.photos,
+            head=p.head,
+            head_px=p.tune.head_px,
+            ours=p.ours,
+            channels=p.channels,
+        )
+
     def _drawn(self, seed: int) -> Drawn:
         p = self.preset
         return Drawn(
@@ -153,6 +166,7 @@ def beyond(cells: Cells) -> list[Cell]:
     return [
         cells.clean(seed),
         cells.uncompressed(seed),
+        cells.cost(),
         *cells.ours(seed),
         *(cells.aware(beta, seed) for beta in preset.betas),
         *(

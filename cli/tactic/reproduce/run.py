@@ -85,7 +85,19 @@ def _run_all(name: str, cells: Cells, plan: Sequence[Cell], lab: Lab) -> Report:
     (lab.out / f"{name}.json").write_text(report.as_json() + "\n", encoding="utf-8")
     (lab.out / f"{name}.md").write_text(as_markdown(report), encoding="utf-8")
     lab.say(f"{name}: {lab.out / name}.json and .md")
+    if EXPERIMENTS[name].drawn:
+        _draw(report, lab)
     return report
+
+
+def _draw(report: Report, lab: Lab) -> None:
+    try:
+        from tactic.reproduce.figure import write_figure
+    except ImportError as fault:
+        lab.say(f"no figure: {fault.name} is not installed; start again where it is")
+        return
+    write_figure(report.rows, report.pictures, lab.out / report.experiment)
+    lab.say(f"{report.experiment}: {lab.out / report.experiment}.png and .svg")
 
 
 def _find(cells: Sequence[Cell], name: str) -> Cell:

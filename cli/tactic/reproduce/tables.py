@@ -16,17 +16,17 @@ def table1_rows(cells: Cells, results: Results) -> list[Json]:
     """Accuracy and rate of every method, at one seed."""
     preset, seed = cells.preset, cells.preset.seeds[0]
     rows = [
-        _row("none", "", [cells.clean(seed)], results, _published(published.NONE)),
-        _row("none, head tuned on", "", [cells.uncompressed(seed)], results, None),
+        row("none", "", [cells.clean(seed)], results, _published(published.NONE)),
+        row("none, head tuned on", "", [cells.uncompressed(seed)], results, None),
     ]
     for quality in sorted(preset.jpeg_qualities, reverse=True):
         cell: Cell = cells.file("jpeg", quality, 1.0, seed)
         beside = _published(published.JPEG.get(quality))
-        rows.append(_row("JPEG", f"quality {quality}", [cell], results, beside))
+        rows.append(row("JPEG", f"quality {quality}", [cell], results, beside))
     for beta in sorted(preset.betas):
         cell = cells.aware(beta, seed)
         beside = _published(published.AWARE.get(beta))
-        rows.append(_row("paper's model", beta_name(beta), [cell], results, beside))
+        rows.append(row("paper's model", beta_name(beta), [cell], results, beside))
     return rows
 
 
@@ -36,8 +36,8 @@ def table2_rows(cells: Cells, results: Results) -> list[Json]:
     none = [cells.clean(seed) for seed in seeds]
     tuned = [cells.uncompressed(seed) for seed in seeds]
     rows = [
-        _row("none", "", none, results, _accuracy(published.UNLIMITED["none"])),
-        _row("none, head tuned on", "", tuned, results, None),
+        row("none", "", none, results, _accuracy(published.UNLIMITED["none"])),
+        row("none, head tuned on", "", tuned, results, None),
     ]
     limited = cells.preset.limited_beta
     rows += _against(cells, results, 0.0) + _against(cells, results, limited)
@@ -64,17 +64,30 @@ def _against(cells: Cells, results: Results, beta: float) -> list[Json]:
     )
     found = _of(aware, results)
     return [
-        _row("agnostic", setting, agnostic, results, theirs)
+        row("agnostic", setting, agnostic, results, theirs)
         | statistics.gain(found, _of(agnostic, results)),
-        _row("agnostic, head tuned longer", setting, patient, results, None)
+        row("agnostic, head tuned longer", setting, patient, results, None)
         | statistics.gain(found, _of(patient, results)),
-        _row("aware", setting, aware, results, ours),
+        row("aware", setting, aware, results, ours),
     ]
 
 
-def _row(
+def row(
     method: str, setting: str, cells: Sequence[Cell], results: Results, beside: Json | None
 ) -> Json:
+    """One method at one setting, over its seeds.
+
+    Parameters
+    ----------
+    method, setting : str
+        As they stand in the table.
+    cells : sequence of Cell
+        One for each seed.
+    results : mapping
+        By the cells' names.
+    beside : Json or None
+        What the paper has for it.
+    """
     found = _of(cells, results)
     return {
         "method": method,
@@ -94,8 +107,8 @@ def _accuracy(value: float) -> Json:
     return {"accuracy": value}
 
 
-def _published(row: published.Published | None) -> Json | None:
-    return row and row._asdict()
+def _published(figures: published.Published | None) -> Json | None:
+    return figures and figures._asdict()
 
 
 def beta_name(beta: float) -> str:

@@ -1,0 +1,164 @@
+"""Each table's columns, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tactic.reproduce.cell import Json
+from tactic.reproduce.markdown import NOTHING, number, per_cent, saving, spread, table, times
+
+
+def table1(rows: Sequence[Json]) -> str:
+    """Table 1: every method, and what the paper has for it."""
+    header = (
+        "method",
+        "setting",
+        "accuracy, % [95 %]",
+        "bytes",
+        "without header",
+        "bit/pixel",
+        "bit/pixel, density",
+        "paper: accuracy",
+        "paper: bit/pixel",
+    )
+    return table(header, [_table1_row(row) for row in rows])
+
+
+def _table1_row(row: Json) -> list[str]:
+    beside = row["published"] or {}
+    standard = row["bytes_standard"]
+    whole = number(row["bytes"]) + (f" ({number(standard)})" if standard else "")
+    return [
+        row["method"],
+        row["setting"] or NOTHING,
+        spread(row["accuracy"], row["accuracy_interval"]),
+        whole,
+        number(row["bytes_stripped"]),
+        number(row["bits_per_pixel"], 3),
+        number(row["bits_per_pixel_density"], 3),
+        per_cent(beside.get("accuracy")),
+        number(beside.get("bits_per_pixel"), 4),
+    ]
+
+
+def table2(rows: Sequence[Json]) -> str:
+    """Table 2: mean over seeds, and the gain of the aware codec over the others."""
+    header = (
+        "codec",
+        "β",
+        "accuracy, % ± sd [95 %]",
+        "gain of aware, points ± sd [95 %]",
+        "bytes",
+        "bit/pixel",
+        "PSNR, dB",
+        "paper: accuracy",
+    )
+    text = table(header, [_table2_row(row) for row in rows])
+    same = rows[-1].get("at_same_bytes")
+    if same is None:
+        return text
+    gained = spread(same["gain"], same["gain_interval"])
+    whose = "; agnostic takes more bytes even so" if same["in_their_favour"] else ""
+    return f"{text}\nGain of aware at {rows[-1]['setting']}, at the same bytes: {gained}{whose}.\n"
+
+
+def _table2_row(row: Json) -> list[str]:
+    gained = "gain" in row
+    return [
+        row["method"],
+        row["setting"].removeprefix("β = ") or NOTHING,
+        spread(row["accuracy"], row["accuracy_interval"], row["accuracy_sd"]),
+        spread(row["gain"], row["gain_interval"], row["gain_sd"]) if gained else NOTHING,
+        number(row["bytes"]),
+        number(row["bits_per_pixel"], 3),
+        number(row["psnr_db"], 1),
+        per_cent((row["published"] or {}).get("accuracy")),
+    ]
+
+
+def beyond(rows: Sequence[Json]) -> str:
+    """What the others need, every point, and what the networks cost."""
+    compared = [row for row in rows if row["part"] == "compared"]
+    parts = [
+        _compared(compared),
+        _same_accuracy(compared),
+        _points([row for row in rows if row["part"] in {"point", "node"}]),
+        _costs([row for row in rows if row["part"] == "cost"]),
+    ]
+    return "\n".join(parts)
+
+
+def _compared(rows: Sequence[Json]) -> str:
+    header = (
+        "tactic against",
+        "its bytes ÷ ours at clean − 5 points",
+        "whole ÷ whole",
+        "both without header",
+        "BD-rate, % [95 %]",
+        "BD-rate, whole",
+    )
+    return table(
+        header,
+        [
+            [
+                row["method"],
+                *(
+                    times(row[f"ratio_{count}"], row[f"ratio_{count}_interval"])
+                    for count in ("strict", "whole", "stripped")
+                ),
+                *(
+                    saving(row[f"bd_rate_{count}"], row[f"bd_rate_{count}_interval"])
+                    for count in ("strict", "whole")
+                ),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _same_accuracy(rows: Sequence[Json]) -> str:
+    """Stripped bytes of the others at the accuracy of each of our levels, ÷ our whole packet."""
+    levels = range(len(rows[0]["ratio_at_levels"]))
+    header = ("bytes ÷ ours at the accuracy of", *(row["method"] for row in rows))
+    return table(
+        header,
+        [
+            [f"level {level}", *(times(row["ratio_at_levels"][level], None) for row in rows)]
+            for level in levels
+        ],
+    )
+
+
+def _points(rows: Sequence[Json]) -> str:
+    header = ("codec", "setting", "accuracy, % [95 %]", "bytes", "without header", "PSNR, dB", "")
+    return table(
+        header,
+        [
+            [
+                row["method"],
+                row["setting"] or NOTHING,
+                spread(row["accuracy"], row["accuracy_interval"]),
+                number(row["bytes"]),
+                number(row["bytes_stripped"]),
+                number(row["psnr_db"], 1),
+                "•" if row.get("envelope") else "",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _costs(rows: Sequence[Json]) -> str:
+    header = ("network", "parameters", "MAC per pixel", "ms, one thread")
+    return table(
+        header,
+        [
+            [
+                row["method"],
+                number(row["parameters"]),
+                number(row["macs_per_pixel"]),
+                number(row["ms"], 1),
+            ]
+            for row in rows
+        ],
+    )
