@@ -18,7 +18,7 @@ from tactic_train.step import System
 
 CHANNELS = 8
 SPREAD = 3.0
-LEVELS = (1.0, 2.0)
+LEVELS = 3
 
 
 class TinyHead(Head):
@@ -66,16 +66,22 @@ def lapped(pictures: NDArray[np.uint8]) -> System:
     return make_system("lapped", pictures)
 
 
+@pytest.fixture
+def single(pictures: NDArray[np.uint8]) -> System:
+    """The paper's codec as the paper has it: one rate level."""
+    return make_system("paper", pictures, levels=1)
+
+
 @torch.no_grad()
-def make_system(arch: str, pictures: NDArray[np.uint8]) -> System:
+def make_system(arch: str, pictures: NDArray[np.uint8], levels: int = LEVELS) -> System:
     """Random weights that keep contrast; the last ones are scaled to latents of a useful range."""
     torch.manual_seed(7)
     codec: Codec
     if arch in ("lapped", "block"):
         made = LappedCodec if arch == "lapped" else BlockCodec
-        codec = made(CHANNELS, LEVELS, decoder_widths=(24, 16, 16))
+        codec = made(CHANNELS, levels, decoder_widths=(24, 16, 16))
     else:
-        codec = PaperCodec(CHANNELS, LEVELS, width=24)
+        codec = PaperCodec(CHANNELS, levels, width=24)
     convolutions = [m for m in codec.encoder if isinstance(m, nn.Conv2d)]
     for module in convolutions:
         nn.init.kaiming_normal_(module.weight)
@@ -84,9 +90,9 @@ def make_system(arch: str, pictures: NDArray[np.uint8]) -> System:
         module.bias.uniform_(-0.1, 0.1)
     gain = SPREAD * torch.linspace(0.5, 1.5, CHANNELS) / last_latent(codec, pictures).std((0, 2, 3))
     convolutions[-1].weight *= gain[:, None, None, None]
-    assert codec.log_step is not None
-    codec.log_step.add_(torch.linspace(-0.1, 0.1, CHANNELS))
-    density = LogisticMixture(CHANNELS, len(LEVELS))
+    if codec.log_step is not None:
+        codec.log_step.add_(torch.linspace(-0.1, 0.1, CHANNELS))
+    density = LogisticMixture(CHANNELS, levels)
     density.mean.add_(torch.linspace(-1, 1, CHANNELS))
     return System(codec, density, TinyHead()).eval()
 

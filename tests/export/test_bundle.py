@@ -12,13 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from tactic_codec import nest
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import TacticError
+from tactic_codec.packet import HEADER_BYTES
 from tactic_device import encoders
+from tactic_device.agent import Coder
+from tactic_device.fit import fit
+from tactic_device.sources import Shot
 from tactic_export import run as export_run
 from tactic_export.bundle import Plan, Staging, check
 from tactic_export.errors import ExportError
 from tactic_export.run import export, load_run
+from tactic_gateway.decoder import Decoder
 from tactic_gateway.pipeline import Pipeline
 from tactic_train import checkpoint
 from tactic_train.config import TrainConfig
@@ -26,7 +32,7 @@ from tactic_train.errors import CheckpointError
 from tactic_train.loop import build
 from tactic_train.networks import PaperCodec
 
-PLAN = Plan("toy", "toy", ((32, 64), (64, 64)), layers=2)
+PLAN = Plan("toy", "toy", ((32, 64), (64, 64)))
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +51,25 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(photos, tmp_path_factory.mktemp("run"), levels=1)
+
+
+def train(photos: Path, out: Path, levels: int) -> Path:
     """A run of no steps: everything in its place, nothing learnt."""
     config = TrainConfig.model_validate(
         {
             "name": "toy",
-            "model": {"arch": "paper", "channels": 4},
+            "model": {"arch": "paper", "channels": 4, "levels": levels},
             "head": {"name": "torchvision:squeezenet1_1", "classes": 2},
             "data": {"sources": [f"imagefolder:{photos}"], "crop_px": 32},
             "stage": [{"steps": 1, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.1}],
         }
     )
-    out = tmp_path_factory.mktemp("run")
     system = build(config)
+    with torch.no_grad():
+        # Latents that fill some of int8, as a trained codec's do.
+        last = [m for m in system.codec.encoder if isinstance(m, torch.nn.Conv2d)][-1]
+        last.weight.mul_(400)
     checkpoint.save(out, config, system, torch.optim.Adam(system.codec.parameters()), 0)
     return out
 
@@ -73,7 +86,7 @@ def test_a_run_becomes_a_bundle(
 
     bundle = Bundle.open(tmp_path / "toy")
     assert [(g.height, g.width) for g in bundle.codec.geometries] == [(32, 64), (64, 64)]
-    assert (bundle.codec.layers, bundle.codec.stride) == ((2, 2), PaperCodec.stride)
+    assert (bundle.codec.levels, bundle.codec.stride) == (1, PaperCodec.stride)
     documents = {entry.path for entry in bundle.manifest.documents}
     assert documents == {"license-weights.txt", "model-card.md", "parity.json"}
     assert (tmp_path / "toy/gateway/labels.txt").read_text() == "0\n1\n"
@@ -93,6 +106,37 @@ def test_a_run_becomes_a_bundle(
     for runtime in ("litert", "onnxruntime"):
         assert encoders.choose(bundle, 0, runtime, 1).runtime == runtime
     Pipeline(bundle, threads=1, top=2, now_ns=lambda: 0)
+
+
+def test_node_and_gateway_agree_at_every_level(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_run, "TABLE_CROPS", 40)
+    (tmp_path / "run").mkdir()
+    run = train(photos, tmp_path / "run", levels=5)
+    source = (f"imagefolder:{photos}", "")
+    parity = export(run, tmp_path / "toy", replace(PLAN, level=2), source, lambda _: None)
+    assert parity is not None
+    for measured in parity.levels:
+        assert measured.onnxruntime.latents_differing < 1e-3
+        assert measured.litert.latents_differing < 1e-3
+
+    bundle = Bundle.open(tmp_path / "toy")
+    assert (bundle.codec.levels, bundle.manifest.default_level) == (5, 2)
+    assert [len(model.contexts) for model in bundle.models] == [12, 8]
+    picture, decoder = bundle.probe()[0][0], Decoder(bundle, threads=1)
+    for level in range(5):
+        encoder = encoders.choose(bundle, level, "onnxruntime", 1).encoder
+        whole = Coder(bundle, encoder, 1, level).encode(Shot(picture, 0))
+        found = decoder.latent([whole])
+        assert found.levels.tolist() == [level] * 4
+        expected = nest.coarsen(encoder.encode(fit(picture, 64, 64)), level // 2)
+        np.testing.assert_array_equal(found.symbols, expected)
+        half = HEADER_BYTES + len(whole.payload) // 2
+        less = Coder(bundle, encoder, 1, level, half).encode(Shot(picture, 0))
+        assert (decoder.latent([less]).levels >= level).all()
+        pictures = decoder.pictures([found, decoder.latent([less])])
+        assert pictures.shape == (2, 64, 64, 3)
 
 
 def test_a_failure_leaves_the_old_bundle(
@@ -139,7 +183,7 @@ def test_what_is_not_a_bundle_is_not_replaced(tmp_path: Path) -> None:
         ({"geometries": ((0, 64),)}, "--geometry 64x0"),
         ({"geometries": ((8196, 64),)}, "up to 8192"),
         ({"geometries": ((32, 32),) * 9}, "9 frame sizes; give at most 8"),
-        ({"layers": 5}, "--layers 5: the codec has 4 channels"),
+        ({"level": 1}, "--level 1: the codec has 1 rate levels"),
         ({"license_file": Path("nowhere")}, "nowhere: no such file; correct --license"),
     ],
 )

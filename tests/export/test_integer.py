@@ -83,7 +83,7 @@ def test_latents_stay_near_those_of_the_float_encoder(
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
         finest = quantise(system.codec, pictures)
         for number, steps in enumerate(system.codec.steps()):
-            wanted = system.codec.encode(x, torch.full((len(x),), number)).numpy()
+            wanted = system.codec.encode(x, torch.full((len(x), len(steps)), number)).numpy()
             error = finest.scaled(steps.numpy())(pictures) - np.clip(wanted, -128, 127)
             # Rounding alone gives a deviation of 0.29.
             assert error.std() < 0.45
@@ -95,7 +95,8 @@ def test_a_linear_encoder_loses_nothing_to_int8(
 ) -> None:
     with torch.no_grad():
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-        wanted = lapped.codec.encode(x, torch.zeros(len(x), dtype=torch.int64)).numpy()
+        level = torch.zeros(len(x), lapped.codec.channels, dtype=torch.int64)
+        wanted = lapped.codec.encode(x, level).numpy()
     found = quantise(lapped.codec, pictures)(pictures)
     assert np.mean(found != np.clip(np.rint(wanted), -128, 127)) < 0.02
 
