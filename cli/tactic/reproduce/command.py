@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tactic_codec.errors import TacticError
+
 app = typer.Typer(no_args_is_help=True, help="The paper's experiments, and ours beside them.")
 
 PRESETS = ("cpu", "gpu", "paper")
@@ -72,6 +74,20 @@ def beyond(
     _run("beyond", preset, out, start, cell, listing, as_json)
 
 
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Folders with table1.json and so on.")],
+    out: Annotated[Path, typer.Option(help="Page to write; figures go into img beside it.")],
+) -> None:
+    """Write one page of everything that was measured, from its files."""
+    try:
+        from tactic.reproduce.page import write_page
+    except ImportError as fault:
+        raise _missing(fault) from fault
+    write_page(results, out)
+    print(f"report: {out}")
+
+
 def _run(
     name: str,
     preset: str,
@@ -89,9 +105,13 @@ def _run(
         from tactic.reproduce.presets import PRESETS as SIZES
         from tactic.reproduce.run import run_experiment
     except ImportError as fault:
-        from tactic.app import room_missing
-
-        raise room_missing("train", fault) from fault
+        raise _missing(fault) from fault
     run_experiment(
         name, SIZES[preset], out, start=start, cell=cell, listing=listing, as_json=as_json
     )
+
+
+def _missing(fault: ImportError) -> TacticError:
+    from tactic.app import room_missing
+
+    return room_missing("train", fault)
