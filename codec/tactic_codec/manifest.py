@@ -83,10 +83,13 @@ class Codec(_Strict):
 
 
 class Head(_Strict):
-    """A task network: uint8 pictures (N, H, W, 3) in, float32 scores (N, classes) out."""
+    """A task network for uint8 pictures (N, H, W, 3).
+
+    Classification: float32 scores (N, classes). Segmentation: uint8 classes of pixels (N, H, W).
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
-    task: Literal["classification"]
+    task: Literal["classification", "segmentation"]
     model: FileEntry
     labels: FileEntry
 

@@ -15,7 +15,7 @@ from tactic_codec.types import Latent
 from tactic_gateway.decoder import Decoder
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.records import Job, Outcome
-from tactic_gateway.task import Classifier, ClassScore, Result
+from tactic_gateway.task import Answer, Result, Task, open_task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class Pipeline:
     threads : int
         Threads that one call of a network may use.
     top : int
-        Number of classes in a result.
+        Number of classes in a result of classification.
     now_ns : callable
         Unix time.
 
@@ -46,14 +46,14 @@ class Pipeline:
 
     def __init__(self, bundle: Bundle, threads: int, top: int, now_ns: Callable[[], int]) -> None:
         self._decoder = Decoder(bundle, threads)
-        self._heads = [Classifier(bundle, head, threads, top) for head in bundle.manifest.heads]
+        self._heads = [open_task(bundle, head, threads, top) for head in bundle.manifest.heads]
         self._now_ns = now_ns
         try:
             symbols = bundle.probe()[1][0, 0]
             latent = Latent(symbols, np.zeros(len(symbols), np.int64))
             pictures = self._decoder.pictures([latent])
             for head in self._heads:
-                head.classify(pictures)
+                head.answers(pictures)
         except DecodeError as fault:
             raise BundleError(f"{bundle.path}: {fault.detail}; export the bundle again") from fault
 
@@ -92,23 +92,21 @@ class Pipeline:
 
     def _run(self, frames: list[_Decoded]) -> list[Outcome]:
         pictures = self._decoder.pictures([frame.latent for frame in frames])
-        scores = [head.classify(pictures) for head in self._heads]
+        answers = [head.answers(pictures) for head in self._heads]
         now_ns = self._now_ns()
         return [
             Outcome(
                 frame.job,
                 tuple(
                     _result(frame, head, of_head[index], now_ns)
-                    for head, of_head in zip(self._heads, scores, strict=True)
+                    for head, of_head in zip(self._heads, answers, strict=True)
                 ),
             )
             for index, frame in enumerate(frames)
         ]
 
 
-def _result(
-    frame: _Decoded, head: Classifier, classes: tuple[ClassScore, ...], now_ns: int
-) -> Result:
+def _result(frame: _Decoded, head: Task, answer: Answer, now_ns: int) -> Result:
     job = frame.job
     captured_unix_ns = None
     if job.booted_unix_ns is not None:
@@ -120,5 +118,5 @@ def _result(
         captured_unix_ns=captured_unix_ns,
         wire_bytes=sum(len(raw) for raw in job.raws),
         latency_ms=max(0, now_ns - job.received_ns) / 1e6,
-        classes=classes,
+        answer=answer,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -81,17 +82,38 @@ def write_head(path: Path) -> None:
     save(onnx, graph, path)
 
 
+SEGMENTER = """<ir_version: 9, opset_import: ["" : 17]>
+segmenter (uint8[n, h, w, 3] picture) => (uint8[n, h, w] mask)
+<int64[1] axis = {3}, int64[1] zero = {0}, int64[1] one = {1}, float[1] third = {85.5}>
+{ red = Slice (picture, zero, one, axis)
+  plane = Squeeze (red, axis)
+  real = Cast <to = 1> (plane)
+  scaled = Div (real, third)
+  mask = Cast <to = 2> (scaled) }"""
+
+
+def write_segmenter(path: Path) -> None:
+    """Three classes by the brightness of a pixel: below 86, below 171, above."""
+    onnx = pytest.importorskip("onnx", reason="onnx makes the networks of the tiny bundle")
+    onnx.save(importlib.import_module("onnx.parser").parse_model(SEGMENTER), path)
+
+
 def save(onnx: Any, graph: Any, path: Path) -> None:
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), path)
 
 
-def write_bundle(root: Path, arch: str = "tiny", labels: tuple[str, ...] = LABELS) -> Path:
+def write_bundle(
+    root: Path,
+    arch: str = "tiny",
+    labels: tuple[str, ...] = LABELS,
+    task: Literal["classification", "segmentation"] = "classification",
+) -> Path:
     """A bundle whose id follows from ``arch``."""
     for folder in ("device", "gateway", "probe"):
         (root / folder).mkdir(parents=True)
     write_decoder(root / "gateway/decoder.onnx")
-    write_head(root / "gateway/head.onnx")
+    (write_head if task == "classification" else write_segmenter)(root / "gateway/head.onnx")
     (root / "gateway/labels.txt").write_text("\n".join(labels) + "\n")
     for chain in range(CHAINS):
         (root / f"device/encoder-{chain}.onnx").write_bytes(b"not used here")
@@ -120,7 +142,7 @@ def write_bundle(root: Path, arch: str = "tiny", labels: tuple[str, ...] = LABEL
     )
     head = Head(
         name="brightness",
-        task="classification",
+        task=task,
         model=file_entry(root, "gateway/head.onnx"),
         labels=file_entry(root, "gateway/labels.txt"),
     )
@@ -143,7 +165,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> Callable[..., Path]:
     """Writes further bundles, for example one whose labels do not fit."""
-    return lambda arch, labels=LABELS: write_bundle(tmp_path / arch, arch, labels)
+    return lambda arch, labels=LABELS, task="classification": write_bundle(
+        tmp_path / arch, arch, labels, task
+    )
 
 
 def flat(value: int, geometry: int = 0) -> NDArray[np.int8]:

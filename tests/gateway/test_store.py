@@ -13,7 +13,7 @@ from tactic_codec.types import FrameKey
 from tactic_gateway.errors import StoreError
 from tactic_gateway.records import Arrival, Birth, Job, Outcome
 from tactic_gateway.store import MAX_ATTEMPTS, Store
-from tactic_gateway.task import ClassScore, Result
+from tactic_gateway.task import Classification, ClassScore, Result
 
 WIRE = 0xABCD
 
@@ -42,8 +42,8 @@ def part(pkt: int, seq: int, index: int) -> Arrival:
 
 
 def result(job: Job) -> Result:
-    classes = (ClassScore("cat", 0, 1.0),)
-    return Result(job.key, "classification", "head", None, 21, 1.0, classes)
+    answer = Classification((ClassScore("cat", 0, 1.0),))
+    return Result(job.key, "classification", "head", None, 21, 1.0, answer)
 
 
 def finish(store: Store, *jobs: Job) -> list[bool]:

@@ -138,15 +138,11 @@ def _judge(
     geometry = bundle.codec.geometries[0]
     head = Classifier(bundle, bundle.manifest.heads[0], threads=0, top=1)
     decoder = Decoder(bundle, threads=0)
-
-    def answers(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-        return np.array([best[0].index for best in head.classify(pictures)])
-
     outcomes = []
     with closing(Store(folder / "gateway.db")) as store:
         for photo, result in zip_longest(frames, results[: len(frames)]):
             original = fit(photo.pixels, geometry.height, geometry.width)
-            clean = head.classify(original[None])[0][0]
+            clean = head.answers(original[None])[0].classes[0]
             outcome = FrameOutcome(
                 name=photo.name,
                 original=original,
@@ -157,8 +153,8 @@ def _judge(
                 agrees=bool(result) and result["classes"][0]["index"] == clean.index,
                 wire_bytes=result["wire_bytes"] if result else None,
                 latency_ms=result["latency_ms"] if result else None,
-                jpeg_bytes=smallest(jpeg, original, clean.index, answers),
-                webp_bytes=smallest(webp, original, clean.index, answers),
+                jpeg_bytes=smallest(jpeg, original, clean.index, head.classes),
+                webp_bytes=smallest(webp, original, clean.index, head.classes),
             )
             outcomes.append(outcome)
             say(outcome.line())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from tactic.evaluate.errors import EvaluationError
 from tactic.evaluate.setting import Pictures
-from tactic_train.data import Item, Source, open_source
+from tactic_train.data import KINDS, Item, Source, open_source
 from tactic_train.errors import DataError
 
-_KINDS = ("imagefolder", "unlabelled")
+#: class of a picture, or of every pixel
+Truth = NDArray[np.integer[Any]]
+
 _HELD_OUT = {"val", "test"}
 _SHUFFLE_SEED = 0
 _IMAGENET_CLASSES = 1000
@@ -31,18 +33,22 @@ class Album:
     Attributes
     ----------
     items : tuple of Item
-        ``label`` is an index of the head's classes, −1 where the picture has none.
+        ``label`` is an index of the head's classes, −1 where the picture has none; ``mask`` has
+        those of its pixels, where the head segments.
     labelled : bool
-        Every picture has a class that the head knows.
+        Every picture has a class that the head knows, or a mask.
     left_out : int
         Pictures of other classes, in a source where some are known.
     stride : int
+    classes : int
+        Of pixels; 0 where there are no masks.
     """
 
     items: tuple[Item, ...]
     labelled: bool
     left_out: int
     stride: int
+    classes: int
 
     def check(self) -> None:
         """Look at every picture, so that a bad one is found at once and not after an hour.
@@ -53,24 +59,33 @@ class Album:
         """
         for item in self.items:
             _cut(item, self.stride)
+            if not np.any(_truth(item, self.stride) >= 0) and self.labelled:
+                raise EvaluationError(f"{item.name}: every pixel of its mask is void; leave it out")
 
-    def chunks(self, size: int) -> Iterator[tuple[Pictures, NDArray[np.int64]]]:
-        """Give ``size`` pictures at a time, uint8 (H, W, 3) of whole strides, and labels."""
+    def chunks(self, size: int) -> Iterator[tuple[Pictures, list[Truth]]]:
+        """Give ``size`` pictures at a time, uint8 (H, W, 3) of whole strides, and their classes."""
         for start in range(0, len(self.items), size):
             part = self.items[start : start + size]
-            labels = np.array([item.label for item in part], np.int64)
-            yield [_cut(item, self.stride) for item in part], labels
+            yield (
+                [_cut(item, self.stride) for item in part],
+                [_truth(item, self.stride) for item in part],
+            )
 
 
 def open_album(
-    source: str, match: str, limit: int | None, stride: int, labels: Sequence[str]
+    source: str,
+    match: str,
+    limit: int | None,
+    stride: int,
+    labels: Sequence[str],
+    task: str = "classification",
 ) -> Album:
     """Find the pictures.
 
     Parameters
     ----------
     source : str
-        ``imagefolder:PATH``, ``unlabelled:PATH``, or PATH alone.
+        ``KIND:PATH`` as in training, or PATH alone.
     match : str
         Only pictures whose file name begins with this.
     limit : int or None
@@ -78,6 +93,8 @@ def open_album(
     stride : int
     labels : sequence of str
         The head's classes.
+    task : str
+        The head's.
 
     Raises
     ------
@@ -88,12 +105,12 @@ def open_album(
     items = [i for i in _held_out(opened) if PurePosixPath(i.name).name.startswith(match)]
     if not items:
         raise EvaluationError(f"{source}: no picture whose name begins with {match!r}")
-    known = _class_indices(opened.classes, labels)
-    named = [_with_class(item, opened.classes, known) for item in items]
-    seen = [item for item in named if item.label >= 0]
+    named = _known(items, opened, labels, task)
+    seen = [item for item in named if item.label >= 0 or item.mask]
     chosen = sorted(seen or named, key=lambda item: item.name)
     random.Random(_SHUFFLE_SEED).shuffle(chosen)
-    return Album(tuple(chosen[:limit]), bool(seen), len(items) - len(chosen), stride)
+    classes = len(labels) if any(item.mask for item in seen) else 0
+    return Album(tuple(chosen[:limit]), bool(seen), len(items) - len(chosen), stride, classes)
 
 
 def by_shape(arrays: Sequence[Any], run: Callable[[NDArray[Any]], Iterable[Any]]) -> list[Any]:
@@ -130,7 +147,7 @@ def _expand(source: str) -> str:
 
 
 def _open(source: str) -> Source:
-    if source.partition(":")[0] in _KINDS:
+    if source.partition(":")[0] in KINDS:
         return open_source(source)
     try:
         return open_source(f"imagefolder:{source}")
@@ -140,6 +157,8 @@ def _open(source: str) -> Source:
 
 def _held_out(source: Source) -> list[Item]:
     """The pictures of folders ``val`` or ``test`` beside ``train``; all, where there are none."""
+    if source.has_masks:
+        return list(source.val)
     items = [*source.train, *source.val]
     folders = [set(PurePosixPath(item.name).parts[:-1]) for item in items]
     if not any("train" in parts for parts in folders):
@@ -165,19 +184,38 @@ def _class_indices(folders: Sequence[str], labels: Sequence[str]) -> dict[str, i
     return {name: at for name, at in found.items() if at >= 0}
 
 
-def _with_class(item: Item, folders: Sequence[str], known: dict[str, int]) -> Item:
-    label = known.get(folders[item.label], -1) if folders else -1
-    return Item(item.name, item.read, label)
+def _known(items: Sequence[Item], source: Source, labels: Sequence[str], task: str) -> list[Item]:
+    """The items with such classes as the head can be right about."""
+    if task == "segmentation":
+        fits = source.has_masks and source.classes == tuple(labels)
+        return [replace(item, label=-1, mask=item.mask if fits else None) for item in items]
+    known = {} if source.has_masks else _class_indices(source.classes, labels)
+    indices = [known.get(name, -1) for name in source.classes]
+    return [
+        replace(item, label=indices[item.label] if item.label >= 0 else -1, mask=None)
+        for item in items
+    ]
 
 
 def _cut(item: Item, stride: int) -> NDArray[np.uint8]:
-    """Cut whole strides around the centre."""
+    """Decode, and cut whole strides around the centre."""
     pixels = item.decode()
-    height, width = (side // stride * stride for side in pixels.shape[:2])
-    if not (height and width):
+    if min(pixels.shape[:2]) < stride:
         raise EvaluationError(
             f"{item.name}: {pixels.shape[1]}x{pixels.shape[0]} pixels; the bundle needs at least "
             f"{stride}x{stride}, leave it out"
         )
+    return np.ascontiguousarray(_whole(pixels, stride))
+
+
+def _truth(item: Item, stride: int) -> Truth:
+    """Class of a picture, 0-d, or of its pixels, (H, W); −1 where unknown."""
+    if item.mask is None:
+        return np.array(item.label)
+    return _whole(item.decode_mask(item.decode().shape), stride)
+
+
+def _whole(pixels: NDArray[Any], stride: int) -> NDArray[Any]:
+    height, width = (side // stride * stride for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    return pixels[top : top + height, left : left + width]

@@ -24,6 +24,11 @@ _THEIRS = {"jpeg": "#D55E00", "webp": "#009E73", "avif": "#B5629B"}
 _OTHER = "#808080"
 _NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 _TICKS = [step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5)]
+_ACCURACY = {
+    "class": "accuracy",
+    "pixel": "accuracy of pixels",
+    "agreement": "same answer as uncompressed",
+}
 _LEAST_TOP = 0.1
 _LEAST_GAP = 0.055
 
@@ -92,7 +97,7 @@ def draw(results: Sequence[Result]) -> Figure:
     count = f"{first.n:,} picture" + "s" * (first.n > 1)
     words = Words(
         "bytes a picture, whole file or packet (log scale)",
-        "accuracy" if first.accuracy_of == "class" else "same answer as uncompressed",
+        _ACCURACY[first.accuracy_of],
         f"{count}, head {first.head}; lines: best settings, bands: 95 % interval",
     )
     return draw_lines(_lines(results), first.clean_accuracy, words)

@@ -20,7 +20,8 @@ def show(result: dict[str, Any], console: Console) -> None:
     clean, source = result["clean_accuracy"], result["accuracy_of"]
     console.print(
         f"{result['n']} pictures, accuracy by {source}; uncompressed {clean:.1%}"
-        f"{_spread(result['clean_accuracy_interval'])}; head {result['head']}"
+        f"{_spread(result['clean_accuracy_interval'])}{_miou(result.get('clean_miou'))}; "
+        f"head {result['head']}"
     )
     console.print(Group(_points(result["curves"]), _same_accuracy(result["curves"])))
     for line in _ratios(result):
@@ -44,7 +45,9 @@ def _ratios(result: dict[str, Any]) -> Iterator[str]:
 
 def _points(curves: dict[str, list[dict[str, Any]]]) -> Table:
     table = _table(f"{_ON_ENVELOPE} no setting of the codec is better", ("codec", "setting"))
-    for name in ("bytes", "stripped", "bit/px", "accuracy", "agrees", "PSNR", ""):
+    masks = any("miou" in point for curve in curves.values() for point in curve)
+    shares = ("accuracy", "mIoU", "agrees") if masks else ("accuracy", "agrees")
+    for name in ("bytes", "stripped", "bit/px", *shares, "PSNR", ""):
         table.add_column(name, justify="right")
     for name, curve in curves.items():
         for point in curve:
@@ -60,6 +63,7 @@ def _figures(point: dict[str, Any]) -> tuple[str, ...]:
         f"{point['bytes_stripped']:.0f}",
         f"{point['bits_per_pixel']:.3f}",
         f"{point['accuracy']:.1%}",
+        *([f"{point['miou']:.1%}"] if "miou" in point else []),
         f"{point['agreement']:.1%}",
         "exact" if psnr is None else f"{psnr:.1f}",
         _ON_ENVELOPE if point["envelope"] else "",
@@ -106,6 +110,10 @@ def _style(point: dict[str, Any]) -> str | None:
 
 def _times(ratio: float | None) -> str:
     return "–" if ratio is None else f"{ratio:.2f} ×"
+
+
+def _miou(share: float | None) -> str:
+    return "" if share is None else f", mIoU {share:.1%}"
 
 
 def _spread(interval: list[float] | None, decimals: int | None = None) -> str:

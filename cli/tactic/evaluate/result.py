@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tactic.evaluate import codec, curves
 from tactic.evaluate.measure import Rows
 from tactic.evaluate.setting import Setting
+from tactic_train.confusion import Counts, mean_iou
 
 #: points of accuracy that may be lost where codecs are compared
 LOSS = 0.05
@@ -28,6 +29,7 @@ def summarise(settings: Sequence[Setting], rows: Rows) -> Json:
         "n": len(rows.pixels),
         "clean_accuracy": float(rows.clean_right.mean()),
         "clean_accuracy_interval": curves.interval(clean),
+        **_miou("clean_miou", rows.clean_confusion),
         "curves": _curves(settings, rows, rows.right @ share),
     }
     for column in ("bytes", "bytes_stripped"):
@@ -75,12 +77,18 @@ def _point(setting: Setting, rows: Rows, p: int, resampled: Floats) -> Json:
         "bits_per_pixel": float(8 * rows.bytes[p].sum() / rows.pixels.sum()),
         "accuracy": float(rows.right[p].mean()),
         "accuracy_interval": curves.interval(resampled),
+        **_miou("miou", rows.confusion[p]),
         "agreement": float(rows.agrees[p].mean()),
         "psnr_db": float(10 * np.log10(_FULL_SCALE**2 / error)) if error else None,
     }
 
 
-def _crossing(sizes: Floats, right: NDArray[np.bool_], clean: NDArray[np.bool_]) -> float | None:
+def _miou(name: str, counts: Counts) -> Json:
+    """Mean IoU, where pixels have classes."""
+    return {name: mean_iou(counts)} if counts.size else {}
+
+
+def _crossing(sizes: Floats, right: Floats, clean: Floats) -> float | None:
     """Bytes of one codec at the accuracy that is compared, on all pictures."""
     target = np.array([clean.mean() - LOSS])
     at = curves.bytes_at(

@@ -8,20 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tactic.evaluate import about, codec, rivals
 from tactic.evaluate.errors import OutputError
 from tactic.evaluate.measure import measure
-from tactic.evaluate.pictures import open_album
+from tactic.evaluate.pictures import Album, open_album
 from tactic.evaluate.report import show
 from tactic.evaluate.result import summarise
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
-from tactic_gateway.task import Classifier
+from tactic_gateway.task import Task, open_task
 
 
 def run_eval(
@@ -55,9 +53,9 @@ def run_eval(
         One line that names the cause and the remedy.
     """
     bundle = Bundle.open(path)
-    head, classes = _head(bundle)
+    head = _head(bundle)
     compared = [*codec.settings(bundle), *rivals.settings(against)]
-    album = open_album(source, match, limit, bundle.codec.stride, classes)
+    album = open_album(source, match, limit, bundle.codec.stride, head.labels, head.task)
     album.check()
     if out:
         _writable(out)
@@ -65,14 +63,14 @@ def run_eval(
     if album.left_out:
         console.print(f"{album.left_out} pictures left out: the head does not know their classes")
     with _progress(console, len(album.items) * len(compared)) as done:
-        rows = measure(album, compared, head, done)
+        rows = measure(album, compared, head.classes, done)
     result = {
         "bundle": bundle.manifest.name,
         "bundle_id": bundle.codec.id,
         "data": source,
         "match": match,
         "head": "frozen",
-        "accuracy_of": "class" if album.labelled else "agreement",
+        "accuracy_of": _accuracy_of(album),
         **summarise(compared, rows),
         "machine": about.machine(),
         "commit": about.commit(),
@@ -81,18 +79,17 @@ def run_eval(
     _give(result, as_json, out)
 
 
-def _head(bundle: Bundle) -> tuple[Callable[[NDArray[np.uint8]], NDArray[np.int64]], list[str]]:
-    """The first head of the bundle as a function, and its classes."""
+def _head(bundle: Bundle) -> Task:
+    """The first head of the bundle."""
     if not bundle.manifest.heads:
         raise BundleError(f"{bundle.path}: a bundle without a head cannot be evaluated; export one")
-    entry = bundle.manifest.heads[0]
-    classifier = Classifier(bundle, entry, threads=1, top=1)
-    labels = bundle.file(entry.labels).read_text(encoding="utf-8").splitlines()
+    return open_task(bundle, bundle.manifest.heads[0], threads=1, top=1)
 
-    def answers(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-        return np.array([best[0].index for best in classifier.classify(pictures)], np.int64)
 
-    return answers, labels
+def _accuracy_of(album: Album) -> str:
+    if not album.labelled:
+        return "agreement"
+    return "pixel" if album.classes else "class"
 
 
 @contextlib.contextmanager

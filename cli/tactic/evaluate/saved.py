@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,7 +32,7 @@ class Result(_Lenient):
     n: int = Field(gt=0)
     bundle: str
     head: str
-    accuracy_of: str
+    accuracy_of: Literal["class", "pixel", "agreement"]
     clean_accuracy: float = Field(ge=0, le=1)
     curves: dict[str, tuple[Point, ...]]
 
