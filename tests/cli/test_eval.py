@@ -20,7 +20,9 @@ from tactic.evaluate import codec, pictures, rivals
 from tactic.evaluate.errors import EvaluationError, RivalMissingError
 from tactic.evaluate.plot import run_plot, spread
 from tactic.evaluate.run import run_eval
+from tactic_codec import nest
 from tactic_codec.bundle import Bundle
+from tactic_codec.entropy import EntropyModel
 from tactic_codec.packet import HEADER_BYTES
 
 Fails = Callable[..., None]
@@ -72,36 +74,56 @@ def check_schema(result: dict[str, Any], codecs: set[str]) -> None:
             assert 0 <= point["agreement"] <= 1
             assert 0 < point["bytes_stripped"] < point["bytes"]
             assert point["psnr_db"] is None or math.isfinite(point["psnr_db"])
-            assert {"level", "layers"} <= set(point) or {"quality", "scale"} <= set(point)
+            assert {"level", "share"} <= set(point) or {"quality", "scale"} <= set(point)
         assert any(point["envelope"] for point in curve), name
 
 
-def test_result_of_the_tiny_bundle(result: tuple[Path, dict[str, Any]], tiny_bundle: Path) -> None:
+def test_result_of_the_tiny_bundle(result: tuple[Path, dict[str, Any]]) -> None:
     found = result[1]
     check_schema(found, {"jpeg", "webp"})
-    bundle = Bundle.open(tiny_bundle)
     assert (found["n"], found["head"], found["accuracy_of"]) == (6, "frozen", "class")
     assert found["clean_accuracy"] == 1
     assert len(found["curves"]["jpeg"]) == len(rivals.SCALES) * len(rivals.RIVALS["jpeg"].qualities)
     points = found["curves"]["tactic"]
-    assert [point["layers"] for point in points] == list(range(1, len(bundle.codec.layers) + 1))
+    assert [(point["level"], point["share"]) for point in points] == [(0, 1.0)]
     assert all(p["bytes"] - p["bytes_stripped"] == HEADER_BYTES for p in points)
     # 36 x 44 pixels hold 99 symbols of each of 3 channels; its tables take 8 bits a symbol.
     assert points[-1]["bytes_stripped"] == pytest.approx(3 * 99, rel=0.05)
     assert points[-1]["bits_per_pixel"] == pytest.approx(8 * points[-1]["bytes"] / (36 * 44))
 
 
-def test_every_level_is_a_setting(tiny_bundle: Path) -> None:
-    bundle = Bundle.open(tiny_bundle)
-    twice = bundle.codec.model_copy(update={"levels": bundle.codec.levels * 2})
-    manifest = bundle.manifest.model_copy(update={"codec": twice})
-    double = dataclasses.replace(bundle, manifest=manifest, models=bundle.models * 2)
-    settings = codec.settings(double)
-    assert [each.knobs["level"] for each in settings] == [0, 0, 1, 1]
-    frame = np.full((8, 12, 3), 77, np.uint8)
-    first, second = (settings[number].code([frame])[0] for number in (1, 3))
-    assert np.array_equal(first.pixels, frame)
-    assert (first.bytes, first.bytes_stripped) == (second.bytes, second.bytes_stripped)
+def nested(tiny: Bundle, levels: int) -> Bundle:
+    """The tiny bundle with several rate levels; a symbol of any plane takes 8 bits."""
+    changes = {"levels": levels, "encoders": tiny.codec.encoders * nest.chains(levels)}
+    manifest = tiny.manifest.model_copy(update={"codec": tiny.codec.model_copy(update=changes)})
+    (model,) = tiny.models
+    models = tuple(
+        EntropyModel(model.tables, model.contexts * nest.layers(chain, levels))
+        for chain in range(nest.chains(levels))
+    )
+    return dataclasses.replace(tiny, manifest=manifest, models=models)
+
+
+def test_settings_are_levels_and_shares_of_what_is_refined(tiny_bundle: Path) -> None:
+    settings = codec.settings(nested(Bundle.open(tiny_bundle), 4))
+    knobs = [(int(each.knobs["level"]), each.knobs["share"]) for each in settings]
+    refined = [(level, share) for share in codec.CUT for level in (0, 1)]
+    assert knobs == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0), *refined]
+    frames = [np.full((height, 40, 3), 77, np.uint8) for height in (40, 80, 40)]
+    symbols = [3 * 100, 3 * 200, 3 * 100]
+    found = {knob: each.code(frames) for knob, each in zip(knobs, settings, strict=True)}
+    for (level, share), coded in found.items():
+        layers = nest.layers(level, 4)
+        for one, frame, count in zip(coded, frames, symbols, strict=True):
+            assert one.bytes == one.bytes_stripped + HEADER_BYTES
+            assert one.bytes_stripped == pytest.approx(share * layers * count, rel=0.03)
+            assert one.pixels.shape == frame.shape
+    # 77 is -51 for the encoder, two levels further -17; the tiny decoder knows no levels.
+    assert all(np.array_equal(one.pixels, f) for one, f in zip(found[0, 1], frames, strict=True))
+    assert (found[2, 1.0][1].pixels == 128 - 17).all()
+    # Half of the stream is a word short of three planes; the fourth refines the first channel.
+    assert found[0, 0.5][1].pixels[0, 0].tolist() == [111, 111, 128]
+    assert found[0, 0.75][1].pixels[0, 0].tolist() == [77, 111, 111]
 
 
 def test_the_shipped_bundle_on_pictures_without_classes(
