@@ -41,12 +41,16 @@ def run_export(
 
     console = Console(stderr=True)
     sizes = tuple(_size(text) for text in geometries or DEFAULT_GEOMETRIES)
-    head = load_run(run)[0].head.name.removeprefix("torchvision:").replace(".", "_")
-    plan = Plan(out.name, head, sizes, level, license_file)
+    plan = Plan(out.name, _head_name(load_run(run)[0].head.name), sizes, level, license_file)
     parity = export(run, out, plan, report, lambda line: console.print(f"export: {line}"))
     print(f"bundle: {out}")
     for name, value in parity.rows() if parity else []:
         print(f"  {name:<52} {value}")
+
+
+def _head_name(name: str) -> str:
+    """What a manifest takes: torchvision:resnet18 → resnet18, my_heads:small → my_heads_small."""
+    return re.sub(r"[^a-z0-9_-]+", "_", name.removeprefix("torchvision:").lower())[:32]
 
 
 def _size(text: str) -> tuple[int, int]:

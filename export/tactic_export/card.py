@@ -40,10 +40,21 @@ Batches of {config.batch}, crops of {config.data.crop_px}×{config.data.crop_px}
 {_measured(parity)}
 ## Limits
 
+{_limits(config)}
+"""
+
+
+def _limits(config: TrainConfig) -> str:
+    if config.tunes_head:
+        return (
+            "Codec and head know the photos named above and others like them, the head "
+            f"{config.head.classes} classes;\nmeasure on other pictures before you rely on it "
+            "for those."
+        )
+    return """\
 Trained on everyday photos. Text, faces to be recognised, medical and aerial pictures were not in
 the training data; measure on your own pictures before you rely on it. The head knows the 1000
-classes of ImageNet and is as right or wrong as its authors published it.
-"""
+classes of ImageNet and is as right or wrong as its authors published it."""
 
 
 def _measured(parity: Parity | None) -> str:

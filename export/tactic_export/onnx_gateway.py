@@ -18,6 +18,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from tactic_export.errors import ExportError
 from tactic_train.heads import Head
 from tactic_train.networks import Codec
 
@@ -70,10 +71,23 @@ def write_decoder(codec: Codec, path: Path) -> None:
 
 
 def write_head(head: Head, path: Path) -> None:
-    """Write ``head.onnx``: ``picture`` uint8 (N, H, W, 3) → ``scores`` float32 (N, classes)."""
+    """Write ``head.onnx``: ``picture`` uint8 (N, H, W, 3) → ``scores`` float32 (N, classes).
+
+    Raises
+    ------
+    ExportError
+        The head, one of the user's own, does what ONNX cannot express.
+    """
     example = torch.zeros(2, 160, 192, 3, dtype=torch.uint8)
     inputs = {"picture": (example, {0: "N", 1: "H", 2: "W"})}
-    _export(_Scores(head).eval(), inputs, "scores", path)
+    try:
+        _export(_Scores(head).eval(), inputs, "scores", path)
+    except torch.onnx.OnnxExporterError as fault:
+        reason = " ".join(str(fault.__cause__ or fault).split())[:160]
+        raise ExportError(
+            f"the head cannot be written as ONNX ({reason}); build it of layers that torch.onnx "
+            "knows, without branches on values or batch size"
+        ) from fault
 
 
 def _export(

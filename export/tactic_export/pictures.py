@@ -12,7 +12,7 @@ from tactic_export.errors import ExportError
 from tactic_train.batches import Crops
 from tactic_train.config import TrainConfig
 from tactic_train.data import Item, decode_image, open_source
-from tactic_train.imagenet import class_index
+from tactic_train.photos import class_indices
 
 
 def training_crops(config: TrainConfig, count: int) -> NDArray[np.uint8]:
@@ -26,9 +26,9 @@ def training_crops(config: TrainConfig, count: int) -> NDArray[np.uint8]:
 
 
 def report_pictures(
-    source: str, match: str, stride: int
+    source: str, match: str, stride: int, classes: int = 1000
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Validation pictures cut to whole strides, and their classes among ImageNet's (or −1).
+    """Validation pictures cut to whole strides, and their classes among the head's (or −1).
 
     Parameters
     ----------
@@ -37,6 +37,8 @@ def report_pictures(
     match : str
         Only images whose file name begins with this; empty: all.
     stride : int
+    classes : int
+        Of the head.
 
     Raises
     ------
@@ -49,7 +51,8 @@ def report_pictures(
     pictures = [_whole_strides(decode_image(i.read(), i.name), stride) for i in items]
     if len({p.shape for p in pictures}) > 1:
         raise ExportError(f"{source}: the report needs pictures of one size")
-    return np.stack(pictures), _labels(items, opened.classes)
+    known = class_indices(opened.classes, classes)
+    return np.stack(pictures), _labels(items, [known.get(name, -1) for name in opened.classes])
 
 
 def _whole_strides(picture: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
@@ -57,6 +60,5 @@ def _whole_strides(picture: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]
     return picture[:height, :width]
 
 
-def _labels(items: Sequence[Item], classes: tuple[str, ...]) -> NDArray[np.int64]:
-    indices = [-1 if (at := class_index(name)) is None else at for name in classes]
+def _labels(items: Sequence[Item], indices: Sequence[int]) -> NDArray[np.int64]:
     return np.array([indices[i.label] if i.label >= 0 else -1 for i in items], np.int64)

@@ -62,7 +62,7 @@ def export(
         say("writing encoder (ONNX and TFLite), decoder and head")
         write_files(system, frozen, plan, root)
         if report:
-            pictures, labels = report_pictures(*report, system.codec.stride)
+            pictures, labels = report_pictures(*report, system.codec.stride, config.head.classes)
             say(f"parity on {len(pictures)} pictures")
             parity = measure(system, frozen, root, plan.level, pictures, labels)
             write_json(root / "parity.json", parity.as_json())

@@ -12,7 +12,7 @@ import torch
 from tactic_train.batches import Crops, Draw, StepSampler, draw, make_loader
 from tactic_train.data import Item, open_source
 from tactic_train.errors import DataError
-from tactic_train.windows import crop, crop_mask, random_window
+from tactic_train.windows import PHOTO_PX, crop, crop_mask, random_window, shrunk
 
 
 def keys(start: int, stop: int, share: slice = slice(None)) -> list[list[tuple[int, int]]]:
@@ -128,6 +128,15 @@ def test_workers_read_a_zip_to_the_same_batches(photos_zip: Path) -> None:
     for a, b in zip(alone, helped, strict=True):
         assert torch.equal(a.picture, b.picture)
         assert torch.equal(a.label, b.label)
+
+
+def test_large_photos_are_shrunk_and_others_left() -> None:
+    large = np.zeros((2 * PHOTO_PX, 3 * PHOTO_PX, 3), np.uint8)
+    large[:, : 3 * PHOTO_PX // 2] = 200
+    small = shrunk(large)
+    assert small.shape == (PHOTO_PX, 3 * PHOTO_PX // 2, 3)
+    assert (small[:, 0] == 200).all() and (small[:, -1] == 0).all()
+    assert shrunk(small) is small
 
 
 def broken() -> bytes:

@@ -137,6 +137,26 @@ def test_a_teacher_is_the_head_as_it_was(toy: Toy) -> None:
     assert build(toy(stage=[frozen], head={"name": "efficientnet_lite0"})).teacher is None
 
 
+def test_a_fresh_head_may_teach_once_it_has_learnt_alone(toy: Toy, tmp_path: Path) -> None:
+    tuned = toy().stage[1].model_copy(update={"steps": 1})
+    alone = tuned.model_copy(update={"head": "alone", "distortion": 0.0, "beta": 0.0})
+    taught = tuned.model_copy(update={"head": "frozen", "task": "both"})
+    assert build(toy(stage=[alone, taught])).teacher is None
+    for stages in ([taught, alone], [alone, taught, tuned]):
+        with pytest.raises(HeadError, match='begin with a stage that has head = "alone"'):
+            build(toy(stage=stages))
+    states = []
+    for number, stages in enumerate(([alone], [alone, taught])):
+        out = tmp_path / str(number)
+        train(toy(stage=stages, checkpoint_every=1), out)
+        states.append(weights(out))
+    for part, same_there in (("head.", True), ("codec.", False)):
+        ours = [{k: v for k, v in s.items() if k.startswith(part)} for s in states]
+        assert same(*ours) == same_there
+    untrained = {f"codec.{k}": v for k, v in build(toy()).codec.state_dict().items()}
+    assert all(torch.equal(states[0][k], v) for k, v in untrained.items())
+
+
 def test_the_learning_rate_rises_shortly_and_falls_along_a_cosine(toy: Toy) -> None:
     stage = toy().stage[0].model_copy(update={"steps": 1000})
     rates = [learning_rate(stage, step) for step in range(1001)]

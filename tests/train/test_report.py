@@ -35,6 +35,13 @@ def test_a_line_with_rate_and_time_left(toy: Toy, tmp_path: Path) -> None:
     )
 
 
+def test_a_head_alone_has_no_rate(toy: Toy, tmp_path: Path) -> None:
+    alone = {"head": "alone", "distortion": 0.0, "beta": 0.0}
+    stage = toy().stage[1].model_copy(update=alone)
+    line = report(toy(stage=[stage, *toy().stage]), tmp_path, terminal=False).splitlines()[1]
+    assert line == "step 2/6  head alone  L_T 0.250  4 images/s  0 min left"
+
+
 def test_a_bar_on_a_terminal(toy: Toy, tmp_path: Path) -> None:
     shown = report(toy(), tmp_path, terminal=True)
     assert "2/4" in shown and "0.125 bpp" in shown

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from tactic_train import losses
@@ -214,6 +215,30 @@ def test_the_gradient_reaches_a_tuned_head_and_passes_a_frozen_one() -> None:
     system(head)(picture, LABELS, LOUD, stage(task="labels"), 32).total.backward()
     assert head.last.weight.grad is None
     assert picture.grad is not None and picture.grad.abs().sum() > 0
+
+
+def test_a_head_alone_learns_from_the_uncompressed_pictures_while_the_codec_rests() -> None:
+    model = System(BlockCodec(4), LogisticMixture(4), head := Mean())
+    alone = stage(head="alone", task="labels", distortion=0.0, beta=0.0)
+    picture, labels = whole_picture(), torch.tensor([1, 3])
+    losses = model(picture, labels, drawn(torch.zeros(2, 4, 2, 2)), alone, 32)
+    expected = nn.functional.cross_entropy(head.last(picture.mean(dim=(2, 3))), labels)
+    torch.testing.assert_close(losses.task, expected)
+    torch.testing.assert_close(losses.total, 3.0 * expected)
+    assert (losses.distortion, losses.rate) == (0, 0)
+    torch.autograd.backward(losses.total)
+    moved = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert moved == {"head"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"distortion": 1.0}, {"beta": 0.1}, {"alpha": 0.0}, {"task": "teacher"}]
+)
+def test_a_stage_with_the_head_alone_asks_nothing_of_the_codec(wrong: dict[str, Any]) -> None:
+    right = {"head": "alone", "task": "labels", "distortion": 0.0, "beta": 0.0}
+    stage(**right)
+    with pytest.raises(ValidationError, match='head = "alone" needs'):
+        stage(**(right | wrong))
 
 
 def test_an_int8_stage_puts_the_encoder_on_its_grid() -> None:

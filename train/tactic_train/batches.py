@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tactic_train.data import Item
 from tactic_train.errors import DataError
-from tactic_train.windows import crop, crop_mask, random_window
+from tactic_train.windows import crop, crop_mask, random_window, shrunk
 
 CACHE_BYTES = 2**30
 # Third word of the noise's seed; crops have the number of their image there.
@@ -125,7 +125,7 @@ class Crops(Dataset[Sample]):
         if index in self._decoded:
             return self._decoded[index]
         item = self.items[index]
-        picture = item.decode()
+        picture = item.decode() if self._masked else shrunk(item.decode())
         mask = item.decode_mask(picture.shape) if self._masked else None
         size_bytes = picture.nbytes + (mask.nbytes if mask is not None else 0)
         if size_bytes <= self._room_bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tactic_codec.config import Section
 
@@ -69,7 +69,9 @@ class Stage(Section):
     task: Literal["labels", "teacher", "both"] = "teacher"
     """Where L_T comes from; ``teacher`` is the head, as it was before training, on the uncompressed
     image."""
-    head: Literal["frozen", "tuned"] = "frozen"
+    head: Literal["frozen", "tuned", "alone"] = "frozen"
+    """``alone``: tuned on the uncompressed crops while the codec rests, so that a head without
+    weights of its own learns its classes before it teaches."""
     rounding: Literal["noise", "straight-through"] = "noise"
     """What stands for rounding on the way to the decoder; the rate always sees noise."""
     tail_drop: float = Field(default=0.0, ge=0, le=1)
@@ -83,6 +85,16 @@ class Stage(Section):
     head_px: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)] = (224,)
     """Sides at which the head sees the crop, taken in turn, one a step. A head that segments sees
     the crop as it is."""
+
+    @model_validator(mode="after")
+    def _alone_means_alone(self) -> Stage:
+        codec_rests = self.distortion == self.beta == 0
+        if self.head == "alone" and not (self.alpha and self.task == "labels" and codec_rests):
+            raise ValueError(
+                'a stage with head = "alone" needs alpha above 0, task = "labels", '
+                "distortion = 0 and beta = 0"
+            )
+        return self
 
     @property
     def needs_labels(self) -> bool:
@@ -122,7 +134,7 @@ class TrainConfig(Section):
     @property
     def tunes_head(self) -> bool:
         """Whether any stage trains the head."""
-        return any(stage.alpha > 0 and stage.head == "tuned" for stage in self.stage)
+        return any(stage.alpha > 0 and stage.head != "frozen" for stage in self.stage)
 
     def stage_at(self, step: int) -> tuple[Stage, int]:
         """Find the stage of a step (counted from 0) and the step within it."""

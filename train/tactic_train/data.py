@@ -18,6 +18,7 @@ from tactic_train.items import UNLABELLED, VOID, Item, Mask, Source, decode_imag
 
 __all__ = [
     "KINDS",
+    "SPLITS",
     "SUFFIXES",
     "UNLABELLED",
     "VOID",
@@ -30,6 +31,7 @@ __all__ = [
 
 _WITH_MASKS = {"camvid": road_scenes.camvid, "cityscapes": road_scenes.cityscapes}
 KINDS = ("imagefolder", "unlabelled", *_WITH_MASKS)
+SPLITS = {"train", "val", "test"}
 
 
 def open_source(text: str, seed: int = 0) -> Source:

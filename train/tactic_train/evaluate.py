@@ -19,6 +19,7 @@ from tactic_train.confusion import Counts, accuracy, confusion, mean_iou
 from tactic_train.data import Item
 from tactic_train.errors import DataError
 from tactic_train.step import System
+from tactic_train.windows import shrunk
 
 _BATCH = 16
 #: bounds the memory that class scores of every pixel take
@@ -78,7 +79,8 @@ def evaluate(
     ----------
     system : System
     items : Item
-        Each is cut, around its centre, to whole multiples of the codec's stride.
+        Each is made as small as in training, and cut around its centre to whole multiples of the
+        codec's stride.
     head_px : int or None
         Side at which a head that classifies sees the images; None: do not run the head.
     match : callable, optional
@@ -110,7 +112,7 @@ def _batches(
     labels: list[NDArray[np.integer]] = []
     for item in items:
         try:
-            whole = item.decode()
+            whole = item.decode() if segments else shrunk(item.decode())
             picture = _fit(whole, stride)
             mask = _fit(item.decode_mask(whole.shape), stride) if segments else None
         except DataError:

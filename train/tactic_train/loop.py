@@ -55,15 +55,16 @@ def build(config: TrainConfig) -> System:
     density = LogisticMixture(model.channels, model.levels)
     head = make_head(config.head.name, config.head.classes, config.head.weights)
     asked = [stage for stage in config.stage if stage.alpha > 0]
-    if head.fresh and asked:
-        untaught = asked[0].head == "frozen" or any(stage.needs_teacher for stage in asked)
-        if untaught:
-            raise HeadError(
-                f"head {config.head.name} has no weights for {config.head.classes} classes: give "
-                'head.weights, or set head = "tuned" and task = "labels" in every stage with alpha'
-            )
-    learns = config.tunes_head and any(stage.needs_teacher for stage in asked)
-    teacher = copy.deepcopy(head).requires_grad_(False) if learns else None
+    # A head that is tuned on reconstructions is taught by what it was before; any other by itself.
+    moves = any(stage.head == "tuned" for stage in asked)
+    taught = any(stage.needs_teacher for stage in asked)
+    if head.fresh and asked and (asked[0].head == "frozen" or (moves and taught)):
+        raise HeadError(
+            f"head {config.head.name} has no weights for {config.head.classes} classes: give "
+            'head.weights, or begin with a stage that has head = "alone", or set head = "tuned" '
+            'and task = "labels" in every stage with alpha'
+        )
+    teacher = copy.deepcopy(head).requires_grad_(False) if moves and taught else None
     return System(codec, density, head, teacher)
 
 
@@ -209,7 +210,7 @@ class _Run:
 
     def _step(self, step: int, sample: Sample) -> Losses:
         stage, within = self.config.stage_at(step)
-        self.system.head.requires_grad_(stage.head == "tuned" and self.config.tunes_head)
+        self.system.head.requires_grad_(stage.head != "frozen" and self.config.tunes_head)
         self.system.codec.encoder.requires_grad_(stage.encoder != "fixed")
         if within == 0:
             if stage.encoder == "fixed":

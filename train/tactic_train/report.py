@@ -72,11 +72,15 @@ class Report:
         now_s = self.clock()
         per_second = (done - self.last_step) / max(now_s - self.since_s, 1e-9)
         self.last_step, self.since_s = done, now_s
-        psnr = -10 * math.log10(max(distortion, 1e-9))
-        text = (
-            f"loss {total:.4f}  L_D {distortion:.5f} ({psnr:.1f} dB)  L_T {task:.3f}  "
-            f"L_R {rate:.3f} bpp  {per_second * self.config.batch:.0f} images/s"
-        )
+        if self.config.stage_at(done - 1)[0].head == "alone":
+            text = f"head alone  L_T {task:.3f}"
+        else:
+            psnr = -10 * math.log10(max(distortion, 1e-9))
+            text = (
+                f"loss {total:.4f}  L_D {distortion:.5f} ({psnr:.1f} dB)  L_T {task:.3f}  "
+                f"L_R {rate:.3f} bpp"
+            )
+        text += f"  {per_second * self.config.batch:.0f} images/s"
         self.progress.update(self.bar, completed=done, description=text)
         if not self.console.is_terminal:
             left_min = (self.config.steps - done) / per_second / 60

@@ -1,4 +1,4 @@
-"""Train from a configuration file and write down how good the result is."""
+"""Train from a file, or from photos alone, and write down how good the result is."""
 
 from __future__ import annotations
 
@@ -7,33 +7,41 @@ import json
 from pathlib import Path
 
 from accelerate import PartialState
+from rich.console import Console
 
 from tactic_codec.config import load
-from tactic_train import checkpoint, imagenet
+from tactic_train import checkpoint, imagenet, recipe
 from tactic_train.config import TrainConfig
 from tactic_train.data import Item
+from tactic_train.errors import DataError
 from tactic_train.evaluate import evaluate
 from tactic_train.loop import train
 from tactic_train.photos import Photos
 from tactic_train.step import System
 
+DEFAULT_HEAD = "efficientnet_lite0"
+
 
 def train_from_file(
-    config_path: Path,
+    config_path: Path | None,
     out: Path,
     *,
     sources: tuple[str, ...] = (),
+    head: str | None = None,
     seed: int | None = None,
 ) -> Path:
     """Train as ``train.toml`` says, or go on where ``out`` stands; then measure.
 
     Parameters
     ----------
-    config_path : Path
+    config_path : Path or None
+        None: a recipe is chosen for photos and head.
     out : Path
         Gets ``checkpoint.pt``, ``config.json``, ``metrics.json`` and ``tensorboard/``.
     sources : tuple of str
-        Instead of ``data.sources``, where there is any.
+        Instead of ``data.sources``, where there is any; a folder or a zip as such will do.
+    head : str, optional
+        Instead of ``head.name``.
     seed : int, optional
         Instead of ``seed``.
 
@@ -46,10 +54,7 @@ def train_from_file(
     ConfigError, DataError, HeadError, CheckpointError, TrainError
         Each message is one line that names the cause and the remedy.
     """
-    config = load(config_path, TrainConfig)
-    if sources:
-        data = config.data.model_copy(update={"sources": sources})
-        config = config.model_copy(update={"data": data})
+    config = _configure(config_path, tuple(map(recipe.name_kind, sources)), head)
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
     system, photos = train(config, out)
@@ -57,6 +62,23 @@ def train_from_file(
         write_metrics(config, system, photos, out / "metrics.json")
     PartialState().destroy_process_group()
     return out / checkpoint.NAME
+
+
+def _configure(path: Path | None, sources: tuple[str, ...], head: str | None) -> TrainConfig:
+    if path is None:
+        if not sources:
+            raise DataError("nothing to train on: give --data PHOTOS or a configuration file")
+        shows = PartialState().is_main_process
+        console = Console(quiet=not shows, highlight=False, soft_wrap=True)
+        return recipe.choose(sources, head or DEFAULT_HEAD, console.print)
+    config = load(path, TrainConfig)
+    if sources:
+        data = config.data.model_copy(update={"sources": sources})
+        config = config.model_copy(update={"data": data})
+    if head:
+        named = config.head.model_copy(update={"name": head})
+        config = config.model_copy(update={"head": named})
+    return config
 
 
 def write_metrics(config: TrainConfig, system: System, photos: Photos, path: Path) -> None:

@@ -72,6 +72,8 @@ class System(nn.Module):
         head_px : int
             Side at which a head that classifies sees picture and reconstruction.
         """
+        if stage.head == "alone":
+            return self._alone(picture, labels, stage, head_px)
         encode = encode_on_grid if stage.encoder == "int8" else type(self.codec).encode
         latent = encode(self.codec, picture, draw.level)
         noisy = losses.add_noise(latent, draw.noise)
@@ -87,6 +89,12 @@ class System(nn.Module):
         whole = losses.total(stage.distortion * l_d, l_t, l_r, stage.alpha, stage.beta * step**2)
         # Coarse levels have larger gradients, about as their steps: no level shall lead.
         return Losses((whole / step).mean(), l_d.mean(), l_t.mean(), l_r.mean())
+
+    def _alone(self, picture: Tensor, labels: Tensor, stage: Stage, head_px: int) -> Losses:
+        scores = self.head(picture, head_px)
+        l_t = self._from_labels(scores, labels, stage).mean()
+        nothing = torch.zeros_like(l_t)
+        return Losses(stage.alpha * l_t, nothing, l_t, nothing)
 
     def _task(
         self, picture: Tensor, reconstruction: Tensor, labels: Tensor, stage: Stage, head_px: int

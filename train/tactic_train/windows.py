@@ -1,4 +1,4 @@
-"""Random squares, cut out of a picture and its mask alike."""
+"""Random squares, cut out of a picture and its mask alike; large photos are made smaller first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+#: shorter side above which a photo is shrunk: a camera's photo of many megapixels would take long
+#: to decode at every step, and a crop of it would show a patch that says nothing
+PHOTO_PX = 512
+
 
 class Window(NamedTuple):
     """A square of a picture; mirrored or not."""
@@ -16,6 +20,15 @@ class Window(NamedTuple):
     left: int
     size_px: int
     mirrored: bool
+
+
+def shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make the shorter side of a photo ``PHOTO_PX`` at most; uint8 (h, w, 3)."""
+    scale = PHOTO_PX / min(photo.shape[:2])
+    if scale >= 1:
+        return photo
+    size = round(photo.shape[1] * scale), round(photo.shape[0] * scale)
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def random_window(shape: tuple[int, ...], side_px: int, rng: np.random.Generator) -> Window:

@@ -73,18 +73,26 @@ def numbered(classes: int) -> tuple[str, ...]:
 
 @torch.no_grad()
 def measure_statistics(head: Head, picture: Tensor) -> None:
-    """Set every batch normalisation to the statistics of one batch of uncompressed pictures.
+    """Set batch normalisations to the statistics of one batch of uncompressed pictures.
 
-    A head that starts from random weights could not be trained without.
+    A head that starts from random weights could not be trained without. Those that have statistics
+    of their own, from an earlier training, keep them.
 
     Parameters
     ----------
     picture : float32 (N, 3, side, side) in [0, 1]
     """
-    norms = [module for module in head.modules() if isinstance(module, _BatchNorm)]
+    norms = [m for m in head.modules() if isinstance(m, _BatchNorm) and _is_unmeasured(m)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.train().momentum = 1.0
     head.features(picture)
     for norm, momentum in zip(norms, usual, strict=True):
         norm.eval().momentum = momentum
+
+
+def _is_unmeasured(norm: _BatchNorm) -> bool:
+    mean, variance = norm.running_mean, norm.running_var
+    return (
+        mean is not None and variance is not None and not mean.any() and bool(variance.eq(1).all())
+    )
