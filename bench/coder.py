@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tactic_codec import nest
 from tactic_codec.contexts import SCALE_UNIT, Context, Tap, select
 from tactic_codec.entropy import EntropyModel
 from tactic_codec.prepared import prepare
@@ -33,9 +34,13 @@ STATIC = {
     "high rate": ((16, 64, 64), 3.0, 3.0),
     "a million symbols": ((16, 250, 250), 0.1, 1.0),
 }
-CONTEXTS = "640x480 frame, contexts"
-CONTEXTS_SHAPE, MEAN_TAPS, SCALE_TAPS = (64, 30, 40), 16, 24
-LOWEST_BIN, BINS, FRACTIONS = 8, 56, 4
+FRAME = (64, 30, 40)
+# name: layers of a 640x480 frame, taps of mean and scale in the first, and in refinements
+CONTEXTS = {
+    "640x480 frame, contexts": (1, (16, 24), (0, 0)),
+    "640x480 frame, nested, 3 layers": (3, (8, 16), (16, 32)),
+}
+LOWEST_BIN, BINS, FINE_BINS, FRACTIONS = 8, 56, 36, 4
 C_RUNS, TWIN_RUNS = 200, 3
 
 Case = tuple[EntropyModel, NDArray[np.int8]]
@@ -58,43 +63,70 @@ def static_case(shape: tuple[int, int, int], first: float, last: float) -> Case:
     return EntropyModel.static(tables), symbols
 
 
-def contexts_case() -> Case:
+def contexts_case(layers: int, first: tuple[int, int], fine: tuple[int, int]) -> Case:
     """Symbols whose spread varies over the frame, contexts that see it, and tables counted."""
-    rng, (channels, height, width) = np.random.default_rng(1), CONTEXTS_SHAPE
+    rng, (channels, height, width) = np.random.default_rng(1), FRAME
     coarse = rng.normal(0, 1, (height // 5, width // 5)).repeat(5, axis=0).repeat(5, axis=1)
-    spread = np.geomspace(0.5, 0.1, channels)[:, np.newaxis, np.newaxis] * np.exp(coarse)
-    symbols = np.round(rng.laplace(0, spread)).clip(-128, 127).astype(np.int8)
-    contexts = tuple(context_of(rng, channel) for channel in range(channels))
-    counts = np.zeros((BINS * FRACTIONS, SYMBOLS))
-    for channel, context in enumerate(contexts):
-        base, table = select(symbols[np.newaxis], channel, context)
-        np.add.at(counts, (table, (symbols[channel] - base).clip(-128, 127) - LOWEST), 1)
+    loudest = 0.5 * nest.NEST ** (layers - 1)
+    spread = np.geomspace(loudest, loudest / 5, channels)[:, np.newaxis, np.newaxis]
+    symbols = np.round(rng.laplace(0, spread * np.exp(coarse))).clip(-128, 127).astype(np.int8)
+    planes = nest.split(symbols, layers)
+    contexts = tuple(
+        first_layer(rng, plane, first) if plane < channels else refinement(rng, plane, fine)
+        for plane in range(len(planes))
+    )
+    return EntropyModel(count_tables(planes, contexts), contexts), planes
+
+
+def count_tables(planes: NDArray[np.int8], contexts: tuple[Context, ...]) -> TableSet:
+    """What the contexts choose, counted; a few Laplacian symbols fill the rest."""
+    counts = np.zeros((max(context.tables.stop for context in contexts), SYMBOLS))
+    for plane, context in enumerate(contexts):
+        base, table = select(planes[np.newaxis], plane, context)
+        np.add.at(counts, (table, (planes[plane] - base).clip(-128, 127) - LOWEST), 1)
     for number in range(len(counts)):
-        step, fraction = divmod(number, FRACTIONS)
+        step, fraction = divmod(number % (BINS * FRACTIONS), FRACTIONS)
         expected = 0.7 * 2 ** ((LOWEST_BIN + step) / 4) / SCALE_UNIT
         counts[number] += 4 * laplacian(expected, fraction / FRACTIONS)
-    tables = TableSet(tuple(Table.from_counts(row, LOWEST) for row in counts))
-    return EntropyModel(tables, contexts), symbols
+    return TableSet(tuple(Table.from_counts(row, LOWEST) for row in counts))
 
 
-def context_of(rng: np.random.Generator, channel: int) -> Context:
-    """Taps on what is decoded before in the channel itself and in the six before it."""
-    own = [(channel, -1, -1), (channel, -1, 0), (channel, -1, 1), (channel, 0, -1)]
-    before = range(max(channel - 6, 0), channel)
-    others = [(c, dy, dx) for c in before for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+def first_layer(rng: np.random.Generator, plane: int, taps: tuple[int, int]) -> Context:
+    """Taps on what is decoded before in the plane itself and in the six before it."""
+    return context_of(rng, plane, range(max(plane - 6, 0), plane), taps, 0, BINS)
 
-    def taps(count: int, weights: tuple[int, int]) -> tuple[Tap, ...]:
-        some: list[int] = rng.permutation(len(others))[: count - len(own)].tolist()
-        places = sorted(own + [others[i] for i in some])
-        return tuple(Tap(c, dy, dx, int(rng.integers(*weights))) for c, dy, dx in places)
 
-    level = SCALE_UNIT // SCALE_TAPS
+def refinement(rng: np.random.Generator, plane: int, taps: tuple[int, int]) -> Context:
+    """Taps in the plane itself, and on all sides in the coarser ones of near channels."""
+    coarser = plane - FRAME[0]
+    near = range(max(coarser - 4, 0), min(coarser + 5, plane))
+    return context_of(rng, plane, near, taps, BINS * FRACTIONS, FINE_BINS)
+
+
+def context_of(
+    rng: np.random.Generator,
+    plane: int,
+    near: range,
+    taps: tuple[int, int],
+    first: int,
+    bins: int,
+) -> Context:
+    """So many taps of mean and scale: the four places before the symbol, and some in ``near``."""
+    own = [(plane, -1, -1), (plane, -1, 0), (plane, -1, 1), (plane, 0, -1)]
+    others = [(p, dy, dx) for p in near for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+
+    def some(count: int, weights: tuple[int, int]) -> tuple[Tap, ...]:
+        chosen: list[int] = rng.permutation(len(others))[: count - len(own)].tolist()
+        places = sorted(own + [others[i] for i in chosen])
+        return tuple(Tap(p, dy, dx, int(rng.integers(*weights))) for p, dy, dx in places)
+
+    level = SCALE_UNIT // taps[1]
     return Context(
-        first=0,
-        mean=taps(MEAN_TAPS, (-8, 9)),
-        scale=taps(SCALE_TAPS, (level // 2, level)),
+        first=first,
+        mean=some(taps[0], (-8, 9)),
+        scale=some(taps[1], (level // 2, level)),
         bias=SCALE_UNIT // 20,
-        bins=BINS,
+        bins=bins,
         lowest=LOWEST_BIN,
         fractions=FRACTIONS,
     )
@@ -103,7 +135,8 @@ def context_of(rng: np.random.Generator, channel: int) -> Context:
 def cases() -> Iterator[tuple[str, Case]]:
     for name, (shape, first, last) in STATIC.items():
         yield name, static_case(shape, first, last)
-    yield CONTEXTS, contexts_case()
+    for name, (layers, of_first, of_fine) in CONTEXTS.items():
+        yield name, contexts_case(layers, of_first, of_fine)
 
 
 def best_s(run: Callable[[], object], runs: int) -> float:
@@ -172,10 +205,10 @@ def main() -> None:
         return
     print("   ".join(f"{key} {value}" for key, value in about().items()))
     columns = ("bits", "ideal", "encode", "decode")
-    print(f"{'Msymbols/s':28}{'coder':>8}" + "".join(f"{each:>9}" for each in columns))
+    print(f"{'Msymbols/s':33}{'coder':>8}" + "".join(f"{each:>9}" for each in columns))
     for r in rows:
         figures = f"{r['bits']:9.3f}{r['ideal']:9.3f}{r['encode']:9.1f}{r['decode']:9.1f}"
-        print(f"{r['case']:28}{r['coder']:>8}{figures}")
+        print(f"{r['case']:33}{r['coder']:>8}{figures}")
 
 
 if __name__ == "__main__":
