@@ -52,7 +52,6 @@ def fit_contexts(planes: NDArray[np.int8], channels: int) -> list[Context]:
         refinements among the others up to ``TABLES``.
     """
     shifted = _shifted(planes)
-    shifted = shifted[:: -(-len(shifted) // MOST_ROWS)]
     gram = shifted.T @ shifted
     magnitudes = np.abs(shifted)
     contexts = []
@@ -79,12 +78,13 @@ def fit_contexts(planes: NDArray[np.int8], channels: int) -> list[Context]:
 
 
 def _shifted(latents: NDArray[np.int8]) -> Rows:
-    """Every symbol's neighbourhood: float32 (N · h · w, C · 9), zero beyond the border."""
+    """Neighbourhoods of symbols: float32 (rows, C · 9), zero beyond the border."""
     n, channels, height, width = latents.shape
     padded = np.pad(latents, ((0, 0), (0, 0), (1, 1), (1, 1)))
     views = [padded[:, :, 1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in OFFSETS]
     stacked = np.stack(views, axis=-1).transpose(0, 2, 3, 1, 4)
-    return stacked.reshape(n * height * width, channels * len(OFFSETS)).astype(np.float32)
+    every = stacked.reshape(n * height * width, channels * len(OFFSETS))
+    return every[:: -(-len(every) // MOST_ROWS)].astype(np.float32)
 
 
 def _decoded(number: int) -> NDArray[np.int64]:
