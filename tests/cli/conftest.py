@@ -78,7 +78,28 @@ def two_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def toy_preset(two_classes: Path) -> Preset:
+def road_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CamVid in small: sky above road, with void between; six to train on, three to judge by."""
+    cv2 = pytest.importorskip("cv2", reason="OpenCV writes the photos")
+    folder = tmp_path_factory.mktemp("road-scenes")
+    rng = np.random.default_rng(0)
+    sky, road, void = 0, 3, 11
+    for split, count in (("train", 6), ("test", 3)):
+        for kind in ("images", "masks"):
+            (folder / kind / split).mkdir(parents=True)
+        for number in range(count):
+            mask = np.full((36, 48), road, np.uint8)
+            mask[: 12 + 2 * number] = sky
+            mask[12 + 2 * number :][:2] = void
+            photo = np.where(mask[..., None] == sky, (240, 180, 120), (90, 90, 90))
+            photo = (photo + rng.integers(-20, 20, photo.shape)).astype(np.uint8)
+            cv2.imwrite(str(folder / "images" / split / f"{number}.jpg"), photo)
+            cv2.imwrite(str(folder / "masks" / split / f"{number}.png"), mask)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_preset(two_classes: Path, road_scenes: Path) -> Preset:
     """Everything as small as it can be; a cell takes a second."""
     from tactic.reproduce.presets import CPU, Preset
 
@@ -87,6 +108,9 @@ def toy_preset(two_classes: Path) -> Preset:
     ours = CPU.ours.model_dump()
     for stage in (*ours["begin"], *ours["joint"]):
         stage.update(steps=1, head_px=[32])
+    roads = CPU.roads.model_dump() | {"clean": tune, "tune": tune, "draw": training}
+    roads["photos"] |= {"source": f"camvid:{road_scenes}", "side_px": 32, "tuned_on": 8}
+    roads |= {"train": training, "table_crops": 8, "gammas": (1.0, 0.5)}
     source = {"source": f"imagefolder:{two_classes}", "match": "", "classes": 2, "side_px": 32}
     return Preset.model_validate(
         CPU.model_dump()
@@ -104,6 +128,7 @@ def toy_preset(two_classes: Path) -> Preset:
             "betas": (1 / 32,),
             "rivals": {"jpeg": (5,), "webp": (5,)},
             "scales": (1.0, 0.5),
+            "roads": roads,
             "ours": ours | {"channels": 4, "levels": 3, "step": 0.3, "batch": 4},
         }
     )

@@ -48,7 +48,8 @@ def results(found: dict[str, str], preset: Preset, sizes: dict[str, int]) -> dic
     def of(table: dict[str, str] | dict[str, int], name: str) -> str | int:
         return next(value for start, value in table.items() if name.startswith(start))
 
-    names = {cell.name for each in EXPERIMENTS.values() for cell in each.plan(Cells(preset))}
+    plans = (EXPERIMENTS[name].plan(Cells(preset)) for name in ("table1", "table2"))
+    names = {cell.name for plan in plans for cell in plan}
     return {
         name: result(name, str(of(found, name)), int(of(sizes, name)), name.startswith("jpeg"))
         for name in names
@@ -146,6 +147,61 @@ def test_harm_and_no_gain_differ() -> None:
         "Training with the task did harm against agnostic at β = 0: -10.0 points."
     )
     assert note([-0.2, 0.1]).startswith("No gain of training with the task is shown")
+
+
+def segmented(hits: list[list[int]], truth: list[list[int]], answered: list[list[int]]) -> Result:
+    areas = {"hits": hits, "truth": truth, "answered": answered}
+    figures = Figures.model_validate(areas | {"bytes": [100] * len(hits)})
+    return result("x", "1").model_copy(update={"figures": figures})
+
+
+def test_segmentation_is_of_all_photos_together() -> None:
+    one = segmented([[5, 1, 0], [0, 4, 0]], [[5, 5, 0], [0, 10, 0]], [[9, 1, 0], [6, 4, 0]])
+    found = statistics.segmentation(one)
+    assert found["accuracy"] == one.figures.accuracy == pytest.approx(10 / 20)
+    # Class 0: 5 of 5 + 15 − 5; class 1: 5 of 15 + 5 − 5; nobody has seen class 2.
+    assert found["miou"] == pytest.approx((5 / 15 + 5 / 15) / 2)
+    low, high = found["miou_interval"]
+    assert low <= found["miou"] <= high
+    best = segmented([[5, 5, 0], [0, 10, 0]], [[5, 5, 0], [0, 10, 0]], [[5, 5, 0], [0, 10, 0]])
+    gained = statistics.segmentation_gain(best, one)
+    assert gained["miou_gain"] == pytest.approx(1 - 1 / 3)
+    assert gained["accuracy_gain"] == pytest.approx(0.5)
+    assert gained["miou_gain_interval"][0] > 0
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [([-0.2, -0.1], "did harm by Dice"), ([-0.2, 0.1], "No gain"), ([0.1, 0.2], "")],
+)
+def test_notes_of_segmentation(interval: list[float], words: str) -> None:
+    row = {"loss": "Dice", "miou_gain": interval[0], "miou_gain_interval": interval}
+    found = notes.of_table3([{"loss": "Dice"}, row])
+    assert words in "".join(found)
+    assert len(found) == bool(words)
+
+
+def test_table3_from_scenes_to_files(toy_preset: Preset, tmp_path: Path) -> None:
+    roads = toy_preset.roads.model_copy(update={"gammas": (0.5,)})
+    preset = toy_preset.model_copy(update={"roads": roads})
+    run_experiment("table3", preset, tmp_path, start=None, cell=None, listing=False, as_json=True)
+    report = read_report(tmp_path / "table3.json")
+    assert report.pictures == 3
+    assert [row["method"] for row in report.rows] == [
+        "none",
+        "none, head tuned on",
+        "agnostic",
+        "aware",
+    ]
+    for row in report.rows:
+        low, high = row["miou_interval"]
+        assert 0 <= low <= high <= 1
+        assert 0 < row["miou"] < 1
+        assert row["bytes"] > HEADER_BYTES
+    assert report.rows[-1]["published"] == {"accuracy": 0.758, "miou": 0.285}
+    made = {cell.cell for cell in report.cells}
+    assert {"codec-aware-b0-both-s1", "aware-b0-both-s1", "codec-agnostic-b0-s1"} <= made
+    assert "| aware | both | " in (tmp_path / "table3.md").read_text()
 
 
 @pytest.fixture(scope="module")

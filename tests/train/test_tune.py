@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from tactic_train import tune
 from tactic_train.errors import CheckpointError, TrainError
-from tactic_train.heads import Head, make_head
+from tactic_train.heads import Head, Task, make_head
+from tactic_train.losses import task_from_masks
 from tactic_train.tune import Labels, Pictures, Tuning, answers, save_weights, tune_head
 
 SCHEDULE = Tuning(steps=60, batch=8, learning_rate=0.05, head_px=32)
@@ -61,24 +62,24 @@ def test_killed_and_resumed_is_uninterrupted(
     pictures: tuple[Pictures, Labels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tuned(pictures, tmp_path / "whole.pt")
-    usual = tune._step
+    usual = Tuning.rate_at
 
-    def fatal(*arguments: object) -> Tensor:
-        if arguments[-1] == 45:
+    def fatal(schedule: Tuning, step: int) -> float:
+        if step == 45:
             raise KeyboardInterrupt
-        return usual(*arguments)  # type: ignore[arg-type]
+        return usual(schedule, step)
 
     monkeypatch.setattr(tune, "SAVE_EVERY", 20)
-    monkeypatch.setattr(tune, "_step", fatal)
+    monkeypatch.setattr(Tuning, "rate_at", fatal)
     with pytest.raises(KeyboardInterrupt):
         tuned(pictures, tmp_path / "killed.pt")
     steps: list[int] = []
 
-    def counted(*arguments: object) -> Tensor:
-        steps.append(int(str(arguments[-1])))
-        return usual(*arguments)  # type: ignore[arg-type]
+    def counted(schedule: Tuning, step: int) -> float:
+        steps.append(step)
+        return usual(schedule, step)
 
-    monkeypatch.setattr(tune, "_step", counted)
+    monkeypatch.setattr(Tuning, "rate_at", counted)
     resumed = tuned(pictures, tmp_path / "killed.pt")
     assert steps == list(range(40, 60))
     assert torch.equal(resumed.net.weight, whole.net.weight)
@@ -102,12 +103,49 @@ def test_the_rate_rises_and_falls_to_nothing() -> None:
     assert Tuning(steps=1, learning_rate=0.1, head_px=32).rate_at(0) == pytest.approx(0.1)
 
 
-def test_pictures_are_mirrored_by_chance(pictures: tuple[Pictures, Labels]) -> None:
-    before = torch.from_numpy(pictures[0]).permute(0, 3, 1, 2).float() / 255
-    batch = tune._batch(pictures[0], 1, 0, Colour())
-    kept = (batch == before).flatten(1).all(dim=1)
-    assert 0 < kept.sum() < len(kept)
-    assert torch.equal(batch[~kept], before[~kept].flip(3))
+def test_pictures_and_masks_are_mirrored_together() -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (8, 4, 6, 3), np.uint8)
+    flips = np.arange(8) % 3 == 0
+    found, masks = tune._mirror(pictures, flips), tune._mirror(pictures[..., 0], flips)
+    assert np.array_equal(found[~flips], pictures[~flips])
+    assert np.array_equal(found[flips], pictures[flips][:, :, ::-1])
+    assert np.array_equal(masks, found[..., 0])
+    assert np.array_equal(tune._mirror(np.arange(8), flips), np.arange(8))
+
+
+class Dots(Head):
+    """A class for every pixel, by its own colour."""
+
+    task: Task = "segmentation"
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Conv2d(3, 2, 1)
+
+    def features(self, picture: Tensor) -> tuple[list[Tensor], Tensor]:
+        return [], self.net(picture)
+
+
+def test_a_head_that_segments_learns_masks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    masks = np.repeat(rng.integers(0, 2, (12, 8, 1), np.int8), 8, axis=2)
+    masks[:, :, 5:] ^= 1
+    pictures = rng.integers(0, 100, (12, 8, 8, 3), np.uint8)
+    pictures[..., 2] += (100 * masks).astype(np.uint8)
+    void = np.where(rng.random(masks.shape) < 0.1, -1, masks)
+    head = Dots()
+    tune_head(
+        head,
+        pictures,
+        void,
+        SCHEDULE,
+        seed=1,
+        checkpoint=tmp_path / "tune.pt",
+        say=silent,
+        loss=lambda scores, truth: task_from_masks(scores, truth, torch.ones(2), 0.5),
+    )
+    assert (answers(head, pictures, 32) == masks).mean() > 0.9
 
 
 def test_files_that_are_not_its_own(pictures: tuple[Pictures, Labels], tmp_path: Path) -> None:

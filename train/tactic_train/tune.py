@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,10 @@ SAVE_EVERY = 200
 _ANSWERED_AT_ONCE = 32
 
 Pictures = NDArray[np.uint8]
-Labels = NDArray[np.int64]
+#: classes of pictures (N,) or of pixels (N, H, W), −1 where there is none
+Labels = NDArray[np.integer]
+#: scores and labels of a batch to a value for each picture, (N,)
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Tuning(Section):
@@ -42,7 +46,7 @@ class Tuning(Section):
     learning_rate: float = Field(gt=0)
     """Of Adam, after a rise over a tenth of the steps; it falls to 0 along a cosine."""
     head_px: int = Field(ge=32)
-    """Side at which the head sees the pictures."""
+    """Side at which a head that classifies sees the pictures."""
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -59,16 +63,18 @@ def tune_head(
     seed: int,
     checkpoint: Path,
     say: Callable[[str], None],
+    loss: Loss = losses.task_from_labels,
 ) -> None:
-    """Tune all weights of a head in place by cross-entropy, or go on where a checkpoint stands.
+    """Tune all weights of a head in place, or go on where a checkpoint stands.
 
-    Batch normalisation keeps its stored statistics. Pictures are mirrored by chance.
+    Batch normalisation keeps its stored statistics. Pictures are mirrored by chance, their masks
+    with them.
 
     Parameters
     ----------
     head : Head
     pictures : uint8 array (N, H, W, 3)
-    labels : int64 array (N,)
+    labels : integer array (N,) or (N, H, W)
     schedule : Tuning
     seed : int
         Of order and flips.
@@ -77,6 +83,8 @@ def tune_head(
         from it gives the weights of an uninterrupted run, to the bit.
     say : callable
         Takes one line of progress.
+    loss : callable
+        Cross-entropy of pictures, unless another is given.
 
     Raises
     ------
@@ -95,28 +103,33 @@ def tune_head(
     recent = []
     for step, keys in enumerate(sampler, start):
         chosen = np.array([item for _, item in keys])
-        picture = _batch(pictures[chosen], seed, step, head)
-        recent.append(_step(head, optimiser, picture, labels[chosen], schedule, step))
+        flips = np.random.default_rng((seed, step)).random(len(chosen)) < 0.5
+        batch = _mirror(pictures[chosen], flips), _mirror(labels[chosen], flips)
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate_at(step)
+        recent.append(_step(head, optimiser, *batch, schedule.head_px, loss))
         done = step + 1
         if done % LOG_EVERY == 0 or done == schedule.steps:
-            loss = float(torch.stack(recent).mean())
+            mean = float(torch.stack(recent).mean())
             recent.clear()
-            if not math.isfinite(loss):
+            if not math.isfinite(mean):
                 raise TrainError(f"the loss is not finite at step {done}: lower learning_rate")
-            say(f"head: step {done}/{schedule.steps}  cross-entropy {loss:.3f}")
+            say(f"head: step {done}/{schedule.steps}  loss {mean:.3f}")
         if done % SAVE_EVERY == 0 or done == schedule.steps:
             state.save(done)
     head.requires_grad_(False)
 
 
-def _batch(pictures: Pictures, seed: int, step: int, head: Head) -> Tensor:
-    """Mirror by chance; float32 (N, 3, H, W) in [0, 1] on the head's device."""
-    flips = np.random.default_rng((seed, step)).random(len(pictures)) < 0.5
-    pictures = np.where(flips[:, None, None, None], pictures[:, :, ::-1], pictures)
-    return _on_device(pictures, head)
+def _mirror(arrays: NDArray[Any], flips: NDArray[np.bool_]) -> NDArray[Any]:
+    """Mirror some of (N, H, W, ...); labels of whole pictures stay as they are."""
+    if arrays.ndim == 1:
+        return arrays
+    chosen = flips.reshape(-1, *[1] * (arrays.ndim - 1))
+    return np.where(chosen, arrays[:, :, ::-1], arrays)
 
 
 def _on_device(pictures: Pictures, head: Head) -> Tensor:
+    """float32 (N, 3, H, W) in [0, 1]."""
     device = next(head.parameters()).device
     planes = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)
     return planes.float().div_(255).contiguous(memory_format=torch.channels_last)
@@ -125,21 +138,19 @@ def _on_device(pictures: Pictures, head: Head) -> Tensor:
 def _step(
     head: Head,
     optimiser: torch.optim.Optimizer,
-    picture: Tensor,
+    pictures: Pictures,
     labels: Labels,
-    schedule: Tuning,
-    step: int,
+    head_px: int,
+    loss: Loss,
 ) -> Tensor:
-    for group in optimiser.param_groups:
-        group["lr"] = schedule.rate_at(step)
-    scores = head(picture, schedule.head_px)
-    truth = torch.from_numpy(labels).to(scores.device)
-    loss = losses.task_from_labels(scores, truth).mean()
+    scores = head(_on_device(pictures, head), head_px)
+    truth = torch.from_numpy(labels.astype(np.int64)).to(scores.device)
+    found = loss(scores, truth).mean()
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    found.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
     optimiser.step()
-    return loss.detach()
+    return found.detach()
 
 
 def _digest(schedule: Tuning, seed: int) -> str:
@@ -192,17 +203,17 @@ def save_weights(head: Head, path: Path) -> None:
 
 
 @torch.no_grad()
-def answers(head: Head, pictures: Pictures, head_px: int) -> Labels:
-    """First class of every picture; int64 (N,).
+def answers(head: Head, pictures: Pictures, head_px: int) -> NDArray[np.int16]:
+    """First class of every picture (N,), or of every pixel (N, H, W).
 
     Parameters
     ----------
     pictures : uint8 array (N, H, W, 3)
     head_px : int
-        Side at which the head sees them.
+        Side at which a head that classifies sees them.
     """
-    parts = [
-        head(_on_device(pictures[at : at + _ANSWERED_AT_ONCE], head), head_px).argmax(dim=1)
-        for at in range(0, len(pictures), _ANSWERED_AT_ONCE)
-    ]
-    return np.asarray(torch.cat(parts).cpu().numpy(), np.int64)
+    parts = []
+    for at in range(0, len(pictures), _ANSWERED_AT_ONCE):
+        scores = head(_on_device(pictures[at : at + _ANSWERED_AT_ONCE], head), head_px)
+        parts.append(scores.argmax(dim=1).short().cpu().numpy())
+    return np.concatenate(parts)

@@ -22,6 +22,8 @@ from tactic_codec.config import Section
 PROTOCOL = 1
 
 Json = dict[str, Any]
+#: pixels by photo and class
+Areas = tuple[tuple[int, ...], ...]
 
 
 class Place(Protocol):
@@ -126,6 +128,9 @@ class Figures(BaseModel):
         −log₂ of the fitted density, the paper's measure.
     psnr_db : float or None
         Of the mean squared error over all test photos.
+    hits, truth, answered : tuple of tuple of int, or None
+        For each test photo and class of pixels: those answered rightly, those of the class, and
+        those taken for it; void pixels count nowhere.
     parts : dict or None
         Costs of networks by their names.
     """
@@ -139,13 +144,18 @@ class Figures(BaseModel):
     bits_per_pixel: float | None = None
     bits_per_pixel_density: float | None = None
     psnr_db: float | None = None
+    hits: Areas | None = None
+    truth: Areas | None = None
+    answered: Areas | None = None
     parts: dict[str, Part] | None = None
 
     @property
     def accuracy(self) -> float:
-        """Share of the test photos that are right."""
-        assert self.right
-        return self.right.count("1") / len(self.right)
+        """Share of the test photos that are right, or of their pixels."""
+        if self.right:
+            return self.right.count("1") / len(self.right)
+        assert self.hits and self.truth
+        return sum(map(sum, self.hits)) / sum(map(sum, self.truth))
 
 
 class Result(BaseModel):

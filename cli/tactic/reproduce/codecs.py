@@ -155,7 +155,7 @@ class Aware(Codec):
     @property
     def name(self) -> str:
         """``codec-aware-b1-s1``."""
-        return f"codec-aware-b{short(self.beta)}-s{self.seed}"
+        return f"codec-aware-b{short(self.beta)}{self.clean.loss}-s{self.seed}"
 
     @property
     def rate_weight(self) -> float:
@@ -176,6 +176,8 @@ class Aware(Codec):
                 "head_px": (self.clean.clean.head_px,),
             }
         )
+        if self.clean.gamma is not None:
+            stage = stage.model_copy(update={"gamma": self.clean.gamma})
         begun, head = place.folder(self.drawn), self.clean.weights(place)
         return self._config(place, self.drawn.model, (stage,), self.train.batch, begun, head)
 

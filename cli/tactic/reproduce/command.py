@@ -49,6 +49,18 @@ def table2(
 
 
 @app.command()
+def table3(
+    preset: Preset = "cpu",
+    out: Out = OUT,
+    cell: OneCell = None,
+    listing: Listing = False,
+    as_json: AsJson = False,
+) -> None:
+    """Segmentation: training with the task against training without, by three losses."""
+    _run("table3", preset, out, None, cell, listing, as_json)
+
+
+@app.command()
 def fig2(
     preset: Preset = "cpu",
     out: Out = OUT,

@@ -57,6 +57,13 @@ EXPERIMENTS = {
         layouts.table2,
         notes.of_table2,
     ),
+    "table3": Experiment(
+        "Segmentation: training with the task against training without",
+        plans.table3,
+        tables.table3_rows,
+        layouts.table3,
+        notes.of_table3,
+    ),
     "fig2": Experiment(
         "Accuracy over bits per pixel",
         plans.fig2,
@@ -98,7 +105,7 @@ class Report(BaseModel):
     @property
     def pictures(self) -> int:
         """Photos judged by."""
-        return max(len(cell.figures.right or "") for cell in self.cells)
+        return max(len(cell.figures.bytes or ()) for cell in self.cells)
 
 
 def make_report(name: str, cells: Cells, results: Mapping[str, Result]) -> Report:

@@ -1,40 +1,46 @@
-"""The photos of an experiment: squares of one size to tune heads on, and others to judge by."""
+"""The photos of an experiment: squares of one size to tune heads on, and others to judge by.
+
+Where they have masks, the squares to tune on are random windows, as in training.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from tactic.reproduce.errors import ReproduceError
 from tactic_codec.config import Section
+from tactic_train.class_weights import class_weights
 from tactic_train.data import Item, open_source
 from tactic_train.photos import expand
+from tactic_train.tune import Labels, Pictures
+from tactic_train.windows import Window, crop, crop_mask, random_window
 
 _SHUFFLE_SEED = 0
 
-Pictures = NDArray[np.uint8]
-Labels = NDArray[np.int64]
+_WINDOWS_SEED = 0
 
 
 class Photos(Section):
     """Which photos, and how many of them."""
 
     source: str
-    """``imagefolder:PATH`` with folders ``train`` and ``val`` (or ``test``) of class folders."""
+    """``imagefolder:PATH`` with folders ``train`` and ``val`` (or ``test``) of class folders,
+    ``camvid:PATH`` or ``cityscapes:PATH``."""
     match: str
     """Photos are judged by only if their file name begins so."""
     classes: int = Field(ge=2)
     side_px: int = Field(ge=32, multiple_of=32)
     """Photos are cut to squares and scaled to this side."""
     tuned_on: int = Field(ge=1)
-    """Most photos of the training split that heads are tuned on."""
+    """Most photos of the training split that heads are tuned on; of those with masks, windows."""
     judged_by: int = Field(ge=1)
     """Most photos of the other split."""
 
@@ -46,9 +52,10 @@ class Gallery:
     Attributes
     ----------
     train, test : uint8 arrays (N, side, side, 3)
-    train_labels, test_labels : int64 arrays (N,)
+    train_labels, test_labels : int64 arrays (N,), or int8 arrays (N, side, side)
     classes : tuple of str
-        Names of the class folders.
+    class_weights : tuple of float or None
+        Of the classes of pixels.
     stored_bytes : tuple of int
         Of the files that the test photos lie in.
     stored_bits_per_pixel : float
@@ -60,6 +67,7 @@ class Gallery:
     test: Pictures
     test_labels: Labels
     classes: tuple[str, ...]
+    class_weights: tuple[float, ...] | None
     stored_bytes: tuple[int, ...]
     stored_bits_per_pixel: float
 
@@ -75,47 +83,79 @@ def open_gallery(photos: Photos) -> Gallery:
     source = open_source(expand(photos.source))
     if len(source.classes) != photos.classes:
         raise ReproduceError(
-            f"{photos.source}: {len(source.classes)} class folders, expected are "
-            f"{photos.classes}; use the data set that docs/reproduce.md names"
+            f"{photos.source}: {len(source.classes)} classes, expected are {photos.classes}; "
+            "use the data set that docs/reproduce.md names"
         )
     matching = [i for i in source.val if PurePosixPath(i.name).name.startswith(photos.match)]
-    train = _some(source.train, photos.tuned_on)
     test = _some(matching, photos.judged_by)
     if not test:
         raise ReproduceError(f"{photos.source}: no photo of val or test begins with {photos.match}")
-    opened = [item.decode() for item in test]
+    cut = _cut_masked if source.has_masks else _cut_classified
     stored = tuple(len(item.read()) for item in test)
-    pixels = sum(picture.shape[0] * picture.shape[1] for picture in opened)
+    pixels = sum(math.prod(item.decode().shape[:2]) for item in test)
+    weights = class_weights(source.train, photos.classes) if source.has_masks else None
     return Gallery(
-        train=np.stack([square(item.decode(), photos.side_px) for item in train]),
-        train_labels=_labels(train),
-        test=np.stack([square(picture, photos.side_px) for picture in opened]),
-        test_labels=_labels(test),
+        *cut(source.train, test, photos),
         classes=source.classes,
+        class_weights=None if weights is None else tuple(weights.tolist()),
         stored_bytes=stored,
         stored_bits_per_pixel=8 * sum(stored) / pixels,
     )
 
 
+def _cut_classified(
+    items: Sequence[Item], test: Sequence[Item], photos: Photos
+) -> tuple[Pictures, Labels, Pictures, Labels]:
+    train = _some(items, photos.tuned_on)
+    found = [
+        (
+            np.stack([square(item.decode(), photos.side_px) for item in part]),
+            np.array([item.label for item in part], np.int64),
+        )
+        for part in (train, test)
+    ]
+    return (*found[0], *found[1])
+
+
+def _cut_masked(
+    items: Sequence[Item], test: Sequence[Item], photos: Photos
+) -> tuple[Pictures, Labels, Pictures, Labels]:
+    side, rng = photos.side_px, np.random.default_rng(_WINDOWS_SEED)
+    shuffled = _some(items, len(items))
+    parts = [
+        [
+            (item, random_window(item.decode().shape, side, rng))
+            for item in itertools.islice(itertools.cycle(shuffled), photos.tuned_on)
+        ],
+        [(item, _centre(item.decode().shape)) for item in test],
+    ]
+    found = [
+        (
+            np.stack([crop(item.decode(), window, side) for item, window in part]),
+            np.stack(
+                [crop_mask(item.decode_mask(item.decode().shape), w, side) for item, w in part]
+            ),
+        )
+        for part in parts
+    ]
+    return (*found[0], *found[1])
+
+
+def _centre(shape: tuple[int, ...]) -> Window:
+    shorter = min(shape[:2])
+    top, left = ((side - shorter) // 2 for side in shape[:2])
+    return Window(top, left, shorter, mirrored=False)
+
+
 def square(picture: Pictures, side_px: int) -> Pictures:
     """Cut the centre square and scale it; uint8 (side, side, 3)."""
-    shorter = min(picture.shape[:2])
-    top, left = ((side - shorter) // 2 for side in picture.shape[:2])
-    picture = picture[top : top + shorter, left : left + shorter]
-    if shorter == side_px:
-        return picture
-    how = cv2.INTER_AREA if shorter > side_px else cv2.INTER_LINEAR_EXACT
-    return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=how), np.uint8)
+    return crop(picture, _centre(picture.shape), side_px)
 
 
 def _some(items: Sequence[Item], most: int) -> list[Item]:
     chosen = sorted(items, key=lambda item: item.name)
     random.Random(_SHUFFLE_SEED).shuffle(chosen)
     return chosen[:most]
-
-
-def _labels(items: Sequence[Item]) -> Labels:
-    return np.array([item.label for item in items], np.int64)
 
 
 def link_classes(folder: Path, out: Path, classes: int, share: float) -> Path:

@@ -9,15 +9,17 @@ from typing import ClassVar
 
 import torch
 
-from tactic.reproduce.cell import Cell, Figures, Place
+from tactic.reproduce.cell import Cell, Figures, Json, Place
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Gallery, Photos
 from tactic.reproduce.judging import HEAD, tune_and_judge, tuned_images
 from tactic.reproduce.presets import ANSWERED, TUNED, HeadChoice
 from tactic_train.checkpoint import replace_file
-from tactic_train.heads import Head, make_head, measure_statistics, resize
+from tactic_train.heads import Head, make_head, measure_statistics
 from tactic_train.tune import Tuning
 
+#: γ of eq. 10 → name
+LOSSES = {1.0: "wce", 0.0: "dice", 0.5: "both"}
 _OTHERS = "published.pt"
 _MEASURED = 32
 
@@ -29,11 +31,18 @@ class CleanHead(Cell):
     photos: Photos
     head: HeadChoice
     clean: Tuning
+    gamma: float | None = None
+    """Of a head that segments: share of the weighted cross-entropy in its loss, eq. 10."""
 
     @property
     def name(self) -> str:
-        """``none-s1``."""
-        return f"none-s{self.seed}"
+        """``none-s1``, ``none-dice-s1``."""
+        return f"none{self.loss}-s{self.seed}"
+
+    @property
+    def loss(self) -> str:
+        """The loss as it stands in names; nothing for a head that classifies."""
+        return "" if self.gamma is None else f"-{LOSSES[self.gamma]}"
 
     def images(self) -> dict[str, int]:
         """Tuned on, and answered."""
@@ -47,9 +56,10 @@ class CleanHead(Cell):
         head = fresh_head(self.head, self.photos.classes, place.folder(self))
         if head.fresh:
             some = torch.from_numpy(gallery.train[:_MEASURED]).permute(0, 3, 1, 2).float() / 255
-            measure_statistics(head, resize(some, self.clean.head_px))
+            measure_statistics(head, head.to_input(some, self.clean.head_px))
         seen = gallery.train, gallery.test
-        return uncompressed(gallery, tune_and_judge(place, self, head, self.clean, seen, gallery))
+        judged = tune_and_judge(place, self, head, self.clean, seen, gallery, self.gamma)
+        return uncompressed(gallery, judged)
 
     def load(self, place: Place) -> Head:
         """The tuned head."""
@@ -69,7 +79,7 @@ class Uncompressed(Cell):
     @property
     def name(self) -> str:
         """``none-tuned-s1``."""
-        return f"none-tuned-s{self.seed}"
+        return f"none-tuned{self.clean.loss}-s{self.seed}"
 
     def images(self) -> dict[str, int]:
         """Tuned on, and answered."""
@@ -81,13 +91,15 @@ class Uncompressed(Cell):
         gallery = place.gallery(self.clean.photos)
         seen = gallery.train[: tuned_images(self.tune, self.clean.photos)], gallery.test
         head = self.clean.load(place)
-        return uncompressed(gallery, tune_and_judge(place, self, head, self.tune, seen, gallery))
+        gamma = self.clean.gamma
+        judged = tune_and_judge(place, self, head, self.tune, seen, gallery, gamma)
+        return uncompressed(gallery, judged)
 
 
-def uncompressed(gallery: Gallery, right: str) -> Figures:
+def uncompressed(gallery: Gallery, judged: Json) -> Figures:
     """Figures of the photos as they are stored."""
     return Figures(
-        right=right,
+        **judged,
         bytes=gallery.stored_bytes,
         bits_per_pixel=gallery.stored_bits_per_pixel,
     )

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from tactic.reproduce.cell import Cell, Place
-from tactic.reproduce.gallery import Gallery, Labels, Photos, Pictures
+from tactic.reproduce.cell import Cell, Json, Place
+from tactic.reproduce.gallery import Gallery, Photos
+from tactic_train import losses
+from tactic_train.confusion import confusion
 from tactic_train.heads import Head
-from tactic_train.tune import Tuning, answers, save_weights, tune_head
+from tactic_train.tune import Loss, Pictures, Tuning, answers, save_weights, tune_head
 
 HEAD = "head.pt"
 TUNING = "tuning.pt"
@@ -24,8 +27,9 @@ def tune_and_judge(
     schedule: Tuning,
     seen: tuple[Pictures, Pictures],
     gallery: Gallery,
-) -> str:
-    """Tune a head on what training photos became; a digit for each test photo.
+    gamma: float | None,
+) -> Json:
+    """Tune a head on what training photos became; its figures on the test photos.
 
     Parameters
     ----------
@@ -38,28 +42,47 @@ def tune_and_judge(
     seen : pair of uint8 arrays (N, side, side, 3)
         Training and test photos as the head sees them.
     gallery : Gallery
-        Their labels.
+        Their labels or masks.
+    gamma : float or None
+        Share of the weighted cross-entropy in the loss of masks, eq. 10.
     """
     folder = place.folder(cell)
     head.to(place.device)
-    labels = gallery.train_labels[: len(seen[0])]
     tune_head(
         head,
         seen[0],
-        labels,
+        gallery.train_labels[: len(seen[0])],
         schedule,
         seed=cell.seed,
         checkpoint=folder / TUNING,
         say=lambda line: place.say(f"{cell.name}: {line}"),
+        loss=_loss(gallery, gamma, place.device),
     )
     save_weights(head, folder / HEAD)
-    return judge(head, seen[1], gallery.test_labels, schedule.head_px)
+    return judge(head, seen[1], gallery, schedule.head_px)
 
 
-def judge(head: Head, pictures: Pictures, labels: Labels, head_px: int) -> str:
-    """Say for each picture whether the head's first class is the right one: 1 or 0."""
-    right = answers(head, pictures, head_px) == labels
-    return "".join("1" if each else "0" for each in right)
+def _loss(gallery: Gallery, gamma: float | None, device: str) -> Loss:
+    if gallery.class_weights is None or gamma is None:
+        return losses.task_from_labels
+    weights = torch.tensor(gallery.class_weights, device=device)
+    return lambda scores, truth: losses.task_from_masks(scores, truth, weights, gamma)
+
+
+def judge(head: Head, pictures: Pictures, gallery: Gallery, head_px: int) -> Json:
+    """Compare a head's answers on the test photos with the truth; fields of ``Figures``."""
+    found, labels = answers(head, pictures, head_px), gallery.test_labels
+    if labels.ndim == 1:
+        return {"right": "".join("1" if each else "0" for each in found == labels)}
+    counts = [
+        confusion(truth, answer, len(gallery.classes))
+        for truth, answer in zip(labels, found, strict=True)
+    ]
+    return {
+        "hits": [np.diag(each).tolist() for each in counts],
+        "truth": [each.sum(axis=1).tolist() for each in counts],
+        "answered": [each.sum(axis=0).tolist() for each in counts],
+    }
 
 
 def psnr_db(original: Pictures, decoded: Pictures) -> float | None:

@@ -162,4 +162,6 @@ def with_bases(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def _accuracy(result: Result) -> str:
-    return f", accuracy {result.figures.accuracy:.1%}" if result.figures.right else ""
+    figures = result.figures
+    judged = figures.right or figures.hits
+    return f", accuracy {figures.accuracy:.1%}" if judged else ""

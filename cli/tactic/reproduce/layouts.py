@@ -76,6 +76,38 @@ def _table2_row(row: Json) -> list[str]:
     ]
 
 
+def table3(rows: Sequence[Json]) -> str:
+    """Table 3: each loss, each codec, and what the paper has for it."""
+    header = (
+        "codec",
+        "loss",
+        "pixel accuracy, % [95 %]",
+        "mIoU, % [95 %]",
+        "gain of aware in mIoU",
+        "bytes",
+        "bit/pixel",
+        "paper: accuracy",
+        "paper: mIoU",
+    )
+    return table(header, [_table3_row(row) for row in rows])
+
+
+def _table3_row(row: Json) -> list[str]:
+    beside = row["published"] or {}
+    gained = "miou_gain" in row
+    return [
+        row["method"],
+        row["loss"],
+        spread(row["accuracy"], row["accuracy_interval"]),
+        spread(row["miou"], row["miou_interval"]),
+        spread(row["miou_gain"], row["miou_gain_interval"]) if gained else NOTHING,
+        number(row["bytes"]),
+        number(row["bits_per_pixel"], 3),
+        per_cent(beside.get("accuracy")),
+        per_cent(beside.get("miou")),
+    ]
+
+
 def beyond(rows: Sequence[Json]) -> str:
     """What the others need, every point, and what the networks cost."""
     compared = [row for row in rows if row["part"] == "compared"]

@@ -33,9 +33,10 @@ class Learned(Cell):
 
     @property
     def name(self) -> str:
-        """``aware-b1-s1``, ``agnostic-b0-patient-s1``, ``ours-l3-s1``."""
+        """``aware-b1-s1``, ``agnostic-b0-patient-s1``, ``ours-l3-s1``, ``aware-b0-dice-s1``."""
         level = f"-l{self.level}" if self.codec.levels > 1 else ""
-        return f"{self.codec.label}{level}{'-patient' * self.patient}-s{self.seed}"
+        label = self.codec.label.removesuffix(self.clean.loss) + level + "-patient" * self.patient
+        return f"{label}{self.clean.loss}-s{self.seed}"
 
     def images(self) -> dict[str, int]:
         """Coded, tuned on, and answered."""
@@ -50,16 +51,22 @@ class Learned(Cell):
         gallery = place.gallery(photos)
         system = self.codec.load(place)
         place.say(f"{self.name}: fitting entropy models, coding photos")
-        coder = packets.Packets.fit(system, gallery.train[: self.table_crops], level)
+        models = packets.entropy_models(
+            system,
+            gallery.train[: self.table_crops],
+            place.folder(self.codec) / f"entropy-{self.table_crops}.bin",
+        )
+        coder = packets.Packets.of(system, level, models)
         latents, sizes = coder.through(packets.encode(system, gallery.test, level))
         test = packets.decode(system, latents, level)
         chosen = gallery.train[: tuned_images(self.tune, photos)]
         train = packets.decode(system, packets.encode(system, chosen, level), level)
         head = self._head(system, place)
-        right = tune_and_judge(place, self, head, self.tune, (train, test), gallery)
+        seen = train, test
+        judged = tune_and_judge(place, self, head, self.tune, seen, gallery, self.clean.gamma)
         bits = packets.density_bits(system, latents, level) if self.codec.rate_weight else None
         return Figures(
-            right=right,
+            **judged,
             bytes=sizes,
             bytes_stripped=tuple(size - HEADER_BYTES for size in sizes),
             bits_per_pixel=bits_per_pixel(sizes, photos),

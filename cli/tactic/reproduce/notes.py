@@ -51,6 +51,22 @@ def of_table2(rows: Sequence[Json]) -> list[str]:
     return found
 
 
+def of_table3(rows: Sequence[Json]) -> list[str]:
+    """Losses by which training with the task is not shown to help segmentation."""
+    found = []
+    for row in (row for row in rows if "miou_gain" in row):
+        low, high = row["miou_gain_interval"]
+        points = f"{_POINTS * row['miou_gain']:+.1f} points of mIoU"
+        if high < 0:
+            found.append(f"Training with the task did harm by {row['loss']}: {points}.")
+        elif low <= 0:
+            found.append(
+                f"No gain of training with the task is shown by {row['loss']}: {points}, "
+                f"interval {_POINTS * low:+.1f} to {_POINTS * high:+.1f}."
+            )
+    return found
+
+
 def of_beyond(rows: Sequence[Json]) -> list[str]:
     """Codecs that our own does not beat, counted in the way that is hardest for it."""
     found = []

@@ -7,16 +7,18 @@ bundle gives the same, but for ties, where the weights already lie on the int8 g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tactic_codec import nest, stream
-from tactic_codec.entropy import EntropyModel
+from tactic_codec.entropy import EntropyModel, read_models, write_models
 from tactic_codec.packet import HEADER_BYTES
 from tactic_export.freeze import freeze_models
 from tactic_train import losses
+from tactic_train.checkpoint import replace_file
 from tactic_train.step import System
 
 AT_ONCE = 32
@@ -41,14 +43,10 @@ class Packets:
     model: EntropyModel
 
     @classmethod
-    def fit(cls, system: System, crops: NDArray[np.uint8], level: int) -> Packets:
-        """Freeze the entropy model of a level on training photos, uint8 (N, H, W, 3)."""
-        levels, channels = system.codec.levels, system.codec.channels
-        streams = [
-            nest.split(encode(system, crops, chain), nest.layers(chain, levels))
-            for chain in range(nest.chains(levels))
-        ]
-        return cls(level, levels, channels, freeze_models(streams, channels)[nest.chain(level)])
+    def of(cls, system: System, level: int, models: tuple[EntropyModel, ...]) -> Packets:
+        """Those of a codec whose entropy models are frozen."""
+        codec = system.codec
+        return cls(level, codec.levels, codec.channels, models[nest.chain(level)])
 
     def through(self, latents: Latents) -> tuple[Latents, tuple[int, ...]]:
         """Code and decode.
@@ -75,6 +73,29 @@ class Packets:
             decoded[number] = latent.symbols
             sizes.append(HEADER_BYTES + len(payload))
         return decoded, tuple(sizes)
+
+
+def entropy_models(
+    system: System, crops: NDArray[np.uint8], path: Path
+) -> tuple[EntropyModel, ...]:
+    """Freeze the entropy models of a codec, or read them where that was done before.
+
+    Parameters
+    ----------
+    system : System
+    crops : uint8 array (N, H, W, 3)
+        Training photos.
+    path : Path
+        Where the models are kept; all rate levels share them.
+    """
+    if not path.exists():
+        levels = system.codec.levels
+        streams = [
+            nest.split(encode(system, crops, chain), nest.layers(chain, levels))
+            for chain in range(nest.chains(levels))
+        ]
+        replace_file(path, write_models(freeze_models(streams, system.codec.channels)))
+    return read_models(path.read_bytes())
 
 
 @torch.no_grad()

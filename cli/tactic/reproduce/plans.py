@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tactic.reproduce.cell import Cell
@@ -25,10 +25,13 @@ class Cells:
     preset: Preset
     start: Path | None = None
 
+    gamma: float | None = None
+    """Of heads that segment: the loss, eq. 10."""
+
     def clean(self, seed: int) -> CleanHead:
         """The head on uncompressed photos, before anything is compared."""
         p = self.preset
-        return CleanHead(seed=seed, photos=p.photos, head=p.head, clean=p.clean)
+        return CleanHead(seed=seed, photos=p.photos, head=p.head, clean=p.clean, gamma=self.gamma)
 
     def uncompressed(self, seed: int) -> Uncompressed:
         """That head, tuned further."""
@@ -155,6 +158,27 @@ def table2(cells: Cells) -> list[Cell]:
     return found
 
 
+def table3(cells: Cells) -> list[Cell]:
+    """Agnostic and aware codecs for segmentation, by each loss of the head; one seed, β = 0."""
+    seed = cells.preset.seeds[0]
+    return [
+        cell
+        for each in by_loss(cells)
+        for cell in (
+            each.clean(seed),
+            each.uncompressed(seed),
+            each.agnostic(0.0, seed),
+            each.aware(0.0, seed),
+        )
+    ]
+
+
+def by_loss(cells: Cells) -> list[Cells]:
+    """Those of road scenes, for each loss."""
+    roads = cells.preset.on_roads()
+    return [replace(cells, preset=roads, gamma=gamma) for gamma in roads.roads.gammas]
+
+
 def fig2(cells: Cells) -> list[Cell]:
     """``table1`` and our codec."""
     return [*table1(cells), *cells.ours(cells.preset.seeds[0])]
@@ -176,6 +200,3 @@ def beyond(cells: Cells) -> list[Cell]:
             for quality in qualities
         ),
     ]
-
-
-PLANS = {"table1": table1, "table2": table2, "fig2": fig2, "beyond": beyond}

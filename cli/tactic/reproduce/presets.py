@@ -44,6 +44,21 @@ class Ours(Section):
     joint: tuple[Stage, ...]
 
 
+class Roads(Section):
+    """What ``table3`` has instead of the preset's own: road scenes, a head that segments."""
+
+    photos: Photos
+    head: HeadChoice
+    clean: Tuning
+    tune: Tuning
+    draw: Training
+    train: Training
+    table_crops: int
+    gammas: tuple[float, ...] = (1.0, 0.0, 0.5)
+    """Shares of the weighted cross-entropy in the loss of masks, the rest is Dice (eq. 10)."""
+    images_per_s: Mapping[str, float]
+
+
 class Preset(Section):
     """All numbers of the experiments; every one of them counts in the digests of the cells."""
 
@@ -74,10 +89,17 @@ class Preset(Section):
     scales: tuple[float, ...]
     """Sizes at which they are run, relative to the photo's sides."""
     ours: Ours
+    roads: Roads
     images_per_s: Mapping[str, float]
     """Rough speed of training a codec (``drawn``), codec and head (``joint``) and a head
     (``tuned``), of a head's answers (``answered``) and of coding (``coded``); it only makes the
     estimates of ``--list``."""
+
+    def on_roads(self) -> Preset:
+        """The preset of ``table3``."""
+        roads = {name: getattr(self.roads, name) for name in Roads.model_fields}
+        del roads["gammas"]
+        return self.model_copy(update=roads)
 
 
 _IMAGENET20 = Photos(
@@ -129,6 +151,53 @@ def _ours_stages(steps: tuple[int, int, int]) -> tuple[tuple[Stage, ...], tuple[
 _CPU_STAGES = _ours_stages((600, 600, 100))
 _GPU_STAGES = _ours_stages((4000, 6000, 600))
 
+_CAMVID = Photos(
+    source="camvid:$TACTIC_DATA/camvid_q95.zip",
+    match="",
+    classes=11,
+    side_px=224,
+    tuned_on=400,
+    judged_by=233,
+)
+_SEGMENTER = HeadChoice(name="lraspp_efficientnet_lite0")
+_CPU_ROADS = Roads(
+    photos=_CAMVID,
+    head=_SEGMENTER,
+    clean=Tuning(steps=400, batch=4, learning_rate=5e-4, head_px=224),
+    tune=Tuning(steps=100, batch=4, learning_rate=2e-4, head_px=224),
+    draw=Training(steps=400, batch=4, learning_rate=1e-3, final_learning_rate=3e-4),
+    train=Training(steps=300, batch=4, learning_rate=3e-4, final_learning_rate=1e-5),
+    table_crops=100,
+    images_per_s={DRAWN: 20, JOINT: 7, TUNED: 16, ANSWERED: 35, CODED: 35},
+)
+_GPU_ROADS = Roads(
+    photos=_CAMVID.model_copy(update={"side_px": 352, "tuned_on": 2000}),
+    head=_SEGMENTER,
+    clean=Tuning(steps=3000, batch=8, learning_rate=5e-4, head_px=352),
+    tune=Tuning(steps=600, batch=8, learning_rate=2e-4, head_px=352),
+    draw=Training(steps=2000, batch=8, learning_rate=1e-3, final_learning_rate=3e-4),
+    train=Training(steps=2000, batch=8, learning_rate=3e-4, final_learning_rate=1e-5),
+    table_crops=300,
+    images_per_s={DRAWN: 250, JOINT: 120, TUNED: 200, ANSWERED: 500, CODED: 150},
+)
+_PAPER_ROADS = Roads(
+    photos=Photos(
+        source="cityscapes:$CITYSCAPES",
+        match="",
+        classes=19,
+        side_px=512,
+        tuned_on=6000,
+        judged_by=500,
+    ),
+    head=HeadChoice(name="torchvision:fcn_resnet101", weights="$FCN_RESNET101"),
+    clean=Tuning(steps=20_000, batch=3, learning_rate=1e-4, head_px=512),
+    tune=Tuning(steps=4000, batch=3, learning_rate=1e-4, head_px=512),
+    draw=Training(steps=20_000, batch=3, learning_rate=1e-4, final_learning_rate=1e-4),
+    train=Training(steps=20_000, batch=3, learning_rate=1e-4, final_learning_rate=1e-5),
+    table_crops=300,
+    images_per_s={DRAWN: 60, JOINT: 15, TUNED: 20, ANSWERED: 60, CODED: 60},
+)
+
 CPU = Preset(
     name="cpu",
     photos=_IMAGENET20,
@@ -146,6 +215,7 @@ CPU = Preset(
     ours=Ours(
         channels=64, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], joint=_CPU_STAGES[1]
     ),
+    roads=_CPU_ROADS,
     images_per_s={DRAWN: 60, JOINT: 20, TUNED: 45, ANSWERED: 100, CODED: 100},
 )
 
@@ -156,7 +226,7 @@ GPU = Preset(
     seeds=(1, 2, 3),
     workers=8,
     clean=Tuning(steps=1500, batch=32, learning_rate=3e-4, head_px=128),
-    tune=Tuning(steps=600, batch=32, learning_rate=3e-4, head_px=128),
+    tune=Tuning(steps=400, batch=32, learning_rate=3e-4, head_px=128),
     channels=16,
     draw=Training(steps=2000, batch=32, learning_rate=1e-3, final_learning_rate=3e-4),
     train=Training(steps=2000, batch=32, learning_rate=3e-4, final_learning_rate=1e-5),
@@ -170,7 +240,8 @@ GPU = Preset(
     ours=Ours(
         channels=64, levels=5, step=0.15, batch=32, begin=_GPU_STAGES[0], joint=_GPU_STAGES[1]
     ),
-    images_per_s={DRAWN: 1000, JOINT: 500, TUNED: 800, ANSWERED: 2000, CODED: 1000},
+    roads=_GPU_ROADS,
+    images_per_s={DRAWN: 1000, JOINT: 600, TUNED: 1000, ANSWERED: 2000, CODED: 800},
 )
 
 PAPER = GPU.model_copy(
@@ -196,6 +267,7 @@ PAPER = GPU.model_copy(
                 )
             }
         ),
+        "roads": _PAPER_ROADS,
         "images_per_s": {DRAWN: 300, JOINT: 150, TUNED: 300, ANSWERED: 900, CODED: 200},
     }
 )

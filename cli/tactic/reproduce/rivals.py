@@ -11,11 +11,10 @@ from tactic.evaluate import files
 from tactic.evaluate.rivals import RIVALS, check, code_one, smaller
 from tactic.evaluate.setting import Coded
 from tactic.reproduce.cell import Cell, Figures, Place
-from tactic.reproduce.gallery import Pictures
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.judging import bits_per_pixel, psnr_db, tune_and_judge, tuned_images
 from tactic.reproduce.presets import ANSWERED, CODED, TUNED
-from tactic_train.tune import Tuning
+from tactic_train.tune import Pictures, Tuning
 
 
 class File(Cell):
@@ -50,10 +49,11 @@ class File(Cell):
         coded = self._code(gallery.test)
         test = _pixels(coded)
         head = self.clean.load(place)
-        right = tune_and_judge(place, self, head, self.tune, (train, test), gallery)
+        seen = train, test
+        judged = tune_and_judge(place, self, head, self.tune, seen, gallery, self.clean.gamma)
         sizes = tuple(each.bytes for each in coded)
         return Figures(
-            right=right,
+            **judged,
             bytes=sizes,
             bytes_stripped=tuple(each.bytes_stripped for each in coded),
             bytes_standard=self._standard(gallery.test) if self.codec == "jpeg" else None,

@@ -55,13 +55,14 @@ def run_experiment(
     """
     cells = Cells(preset, start)
     plan = EXPERIMENTS[name].plan(cells)
+    sizes = preset.on_roads() if name == "table3" else preset
     lab = Lab(_writable(out), _say)
     if listing:
-        _list(estimate(lab, with_bases(plan), preset), as_json)
+        _list(estimate(lab, with_bases(plan), sizes), as_json)
         return
     plan = [_find(with_bases(plan), cell)] if cell else plan
     if any(lab.result(each) is None for each in plan):
-        lab.check(preset.photos, preset.head)
+        lab.check(sizes.photos, sizes.head)
     # The training loop reports on standard output.
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         if cell:

@@ -80,6 +80,57 @@ def gain_at_same_bytes(
     }
 
 
+def segmentation(result: Result) -> Json:
+    """Pixel accuracy and mean IoU over all photos, with 95 % intervals over photos."""
+    areas = _areas(result)
+    whole, share = _weights(areas)
+    found: Json = {}
+    for name, measure in (("accuracy", _pixel_accuracy), ("miou", _mean_iou)):
+        found[name] = float(measure(areas, whole)[0])
+        found[f"{name}_interval"] = curves.interval(measure(areas, share))
+    return found
+
+
+def segmentation_gain(ours: Result, theirs: Result) -> Json:
+    """How much more one codec leaves of the segmentation, photo by photo."""
+    pair = _areas(ours), _areas(theirs)
+    whole, share = _weights(pair[0])
+    found: Json = {}
+    for name, measure in (("accuracy", _pixel_accuracy), ("miou", _mean_iou)):
+        found[f"{name}_gain"] = float((measure(pair[0], whole) - measure(pair[1], whole))[0])
+        each = measure(pair[0], share) - measure(pair[1], share)
+        found[f"{name}_gain_interval"] = curves.interval(each)
+    return found
+
+
+def _areas(result: Result) -> Floats:
+    """Pixels hit, there and answered; float64 (3, N, classes)."""
+    figures = result.figures
+    return np.array([figures.hits, figures.truth, figures.answered], np.float64)
+
+
+def _weights(areas: Floats) -> tuple[Floats, Floats]:
+    photos = areas.shape[1]
+    return np.full((photos, 1), 1 / photos), curves.weights(photos)
+
+
+def _pixel_accuracy(areas: Floats, share: Floats) -> Floats:
+    """Of R weightings of the photos, float64 (N, R); float64 (R,)."""
+    hits, truth, _ = areas.sum(axis=2)
+    found: Floats = (hits @ share) / (truth @ share)
+    return found
+
+
+def _mean_iou(areas: Floats, share: Floats) -> Floats:
+    """The same; classes that are neither there nor answered are left out."""
+    hits, truth, answered = (each.T @ share for each in areas)
+    union = truth + answered - hits
+    there = union > 0
+    ratio = np.divide(hits, union, out=np.zeros_like(hits), where=there)
+    found: Floats = ratio.sum(axis=0) / there.sum(axis=0)
+    return found
+
+
 def sizes(results: Sequence[Result]) -> Json:
     """Mean bytes and bits per pixel, over photos and seeds; null where they are not known."""
     figures = [result.figures for result in results]

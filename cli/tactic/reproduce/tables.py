@@ -1,4 +1,4 @@
-"""The rows of the paper's tables 1 and 2, from results."""
+"""The rows of the paper's tables, from results."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from tactic.reproduce import published, statistics
 from tactic.reproduce.cell import Cell, Json, Result
 from tactic.reproduce.codecs import short
-from tactic.reproduce.plans import Cells
+from tactic.reproduce.plans import Cells, by_loss
 
 Results = Mapping[str, Result]
+LOSS_NAMES: dict[float | None, str] = {1.0: "weighted cross-entropy", 0.0: "Dice", 0.5: "both"}
 
 
 def table1_rows(cells: Cells, results: Results) -> list[Json]:
@@ -70,6 +71,36 @@ def _against(cells: Cells, results: Results, beta: float) -> list[Json]:
         | statistics.gain(found, _of(patient, results)),
         row("aware", setting, aware, results, ours),
     ]
+
+
+def table3_rows(cells: Cells, results: Results) -> list[Json]:
+    """Pixel accuracy and mean IoU without compression, with agnostic and with aware codecs."""
+    seed = cells.preset.seeds[0]
+    rows = []
+    for each in by_loss(cells):
+        methods: dict[str, Cell] = {
+            "none": each.clean(seed),
+            "none, head tuned on": each.uncompressed(seed),
+            "agnostic": each.agnostic(0.0, seed),
+            "aware": each.aware(0.0, seed),
+        }
+        beside = published.SEGMENTED if each.gamma == published.SEGMENTED_GAMMA else {}
+        for method, cell in methods.items():
+            found = results[cell.name]
+            segmented = beside.get(method)
+            rows.append(
+                {
+                    "method": method,
+                    "loss": LOSS_NAMES[each.gamma],
+                    **statistics.segmentation(found),
+                    **statistics.sizes([found]),
+                    "published": segmented and segmented._asdict(),
+                }
+            )
+        rows[-1] |= statistics.segmentation_gain(
+            results[methods["aware"].name], results[methods["agnostic"].name]
+        )
+    return rows
 
 
 def row(
