@@ -117,7 +117,7 @@ def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
     )
     head = Head(
         name=plan.head_name,
-        task="classification",
+        task=system.head.task,
         model=file_entry(root, "gateway/head.onnx"),
         labels=file_entry(root, "gateway/labels.txt"),
     )

@@ -7,6 +7,8 @@ from tactic_export.freeze import Frozen
 from tactic_export.parity import Parity
 from tactic_train.config import TrainConfig
 
+_IMAGENET_CLASSES = 1000
+
 
 def model_card(plan: Plan, config: TrainConfig, frozen: Frozen, parity: Parity | None) -> str:
     """Markdown."""
@@ -45,7 +47,7 @@ Batches of {config.batch}, crops of {config.data.crop_px}×{config.data.crop_px}
 
 
 def _limits(config: TrainConfig) -> str:
-    if config.tunes_head:
+    if config.tunes_head or config.head.classes != _IMAGENET_CLASSES:
         return (
             "Codec and head know the photos named above and others like them, the head "
             f"{config.head.classes} classes;\nmeasure on other pictures before you rely on it "
@@ -64,17 +66,27 @@ def _measured(parity: Parity | None) -> str:
     return f"| | |\n|---|---|\n{lines}\n\n{_curve(parity)}"
 
 
+_COLUMNS = {
+    "classification": (
+        "answer of the uncompressed picture", "accuracy", "int8 gives float's answer"
+    ),
+    "segmentation": (
+        "pixels as on the uncompressed picture", "accuracy of pixels", "pixels as from float",
+        "mean IoU",
+    ),
+}  # fmt: skip
+
+
 def _curve(parity: Parity) -> str:
     """One row a rate level."""
-    rows = "".join(
-        f"| {at.level} | {at.bytes_int8:.0f} | {at.psnr_db_int8:.1f} | {at.agreement_int8:.1%} "
-        f"| {_share(at.accuracy_int8)} | {at.same_answer:.1%} |\n"
-        for at in parity.levels
-    )
-    return (
-        "| level | bytes a packet | PSNR, dB | answer of the uncompressed picture | accuracy "
-        f"| int8 gives float's answer |\n|---|---|---|---|---|---|\n{rows}"
-    )
+    columns = ("level", "bytes a packet", "PSNR, dB", *_COLUMNS[parity.task])
+    rows = [columns, ("---",) * len(columns)]
+    for at in parity.levels:
+        figures = f"{at.level}", f"{at.bytes_int8:.0f}", f"{at.psnr_db_int8:.1f}"
+        shares = (at.agreement_int8, at.accuracy_int8, at.same_answer, at.miou_int8)
+        # The last one is of pixels only.
+        rows.append((*figures, *map(_share, shares))[: len(columns)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _share(value: float | None) -> str:

@@ -52,6 +52,18 @@ class _Scores(nn.Module):
         return logits.softmax(dim=1)
 
 
+class _Mask(nn.Module):
+    """uint8 picture (N, H, W, 3) → uint8 classes of its pixels (N, H, W)."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = picture.permute(0, 3, 1, 2).float() / 255
+        return self.head.features(x)[1].argmax(dim=1).to(torch.uint8)
+
+
 def _to_input(x: Tensor, side_px: int) -> Tensor:
     """The head's input size from any other, in a form that ONNX can express for all sizes."""
     return nn.functional.interpolate(
@@ -73,6 +85,8 @@ def write_decoder(codec: Codec, path: Path) -> None:
 def write_head(head: Head, path: Path) -> None:
     """Write ``head.onnx``: ``picture`` uint8 (N, H, W, 3) → ``scores`` float32 (N, classes).
 
+    A head that segments gives ``mask`` uint8 (N, H, W) instead.
+
     Raises
     ------
     ExportError
@@ -80,8 +94,10 @@ def write_head(head: Head, path: Path) -> None:
     """
     example = torch.zeros(2, 160, 192, 3, dtype=torch.uint8)
     inputs = {"picture": (example, {0: "N", 1: "H", 2: "W"})}
+    segments = head.task == "segmentation"
+    network = _Mask(head) if segments else _Scores(head)
     try:
-        _export(_Scores(head).eval(), inputs, "scores", path)
+        _export(network.eval(), inputs, "mask" if segments else "scores", path)
     except torch.onnx.OnnxExporterError as fault:
         reason = " ".join(str(fault.__cause__ or fault).split())[:160]
         raise ExportError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,12 @@ from tactic_codec import nest
 from tactic_codec.packet import HEADER_BYTES
 from tactic_export.freeze import Frozen, entropy_bytes
 from tactic_export.runtimes import as_int8, run_onnx, run_tflite
+from tactic_train.confusion import accuracy, confusion, mean_iou
+from tactic_train.heads import Task
 from tactic_train.losses import quantise
 from tactic_train.step import System
+
+Answers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +48,66 @@ class LevelParity:
     agreement_int8: float
     accuracy_float: float | None
     accuracy_int8: float | None
+    miou_float: float | None
+    miou_int8: float | None
     bytes_float: float
     bytes_int8: float
     entropy_bytes_int8: float
     psnr_db_int8: float
 
 
+_WORDS = {
+    "classification": {
+        "agreement": "same answer as on the uncompressed picture",
+        "same": "int8 gives the answer of float",
+        "accuracy": "accuracy",
+    },
+    "segmentation": {
+        "agreement": "pixels of the same class as on the uncompressed picture",
+        "same": "pixels to which int8 gives the class of float",
+        "accuracy": "accuracy of pixels",
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The report over all levels."""
+    """The report over all levels.
 
+    Where the head segments, answers are classes of pixels, and there is a mean intersection over
+    union.
+    """
+
+    task: Task
     pictures: int
     accuracy_clean: float | None
+    miou_clean: float | None
     default_level: int
     levels: tuple[LevelParity, ...]
 
     def rows(self) -> list[tuple[str, str]]:
         """The recommended level in words, for the model card and the command line."""
-        at = self.levels[self.default_level]
+        at, words = self.levels[self.default_level], _WORDS[self.task]
         rows = [
             ("pictures", f"{self.pictures}"),
             ("rate level", f"{at.level} of 0 to {len(self.levels) - 1}"),
             ("bytes a packet, header included", f"{at.bytes_int8:.0f}"),
             ("entropy of the density fitted in training, bytes", f"{at.entropy_bytes_int8:.0f}"),
             ("PSNR", f"{at.psnr_db_int8:.1f} dB"),
-            ("same answer as on the uncompressed picture", f"{at.agreement_int8:.1%}"),
-            ("int8 gives the answer of float", f"{at.same_answer:.1%}"),
+            (words["agreement"], f"{at.agreement_int8:.1%}"),
+            (words["same"], f"{at.same_answer:.1%}"),
             ("bytes, int8 against float", f"{at.bytes_int8 / at.bytes_float - 1:+.2%}"),
             ("symbols unlike the integer reference, ONNX Runtime", at.onnxruntime.text()),
             ("symbols unlike the integer reference, LiteRT", at.litert.text()),
             ("symbols unlike the integer reference, float encoder", at.float_encoder.text()),
         ]
         for name, share in (
-            ("accuracy, uncompressed", self.accuracy_clean),
-            ("accuracy, float encoder", at.accuracy_float),
-            ("accuracy, int8 encoder", at.accuracy_int8),
+            (f"{words['accuracy']}, uncompressed", self.accuracy_clean),
+            (f"{words['accuracy']}, float encoder", at.accuracy_float),
+            (f"{words['accuracy']}, int8 encoder", at.accuracy_int8),
+            ("mean IoU, uncompressed", self.miou_clean),
+            ("mean IoU, float encoder", at.miou_float),
+            ("mean IoU, int8 encoder", at.miou_int8),
         ):
             if share is not None:
                 rows.append((name, f"{share:.1%}"))
@@ -94,7 +124,7 @@ def measure(
     root: Path,
     default_level: int,
     pictures: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    labels: Answers,
 ) -> Parity:
     """Compare the files below ``root`` with what they were made from.
 
@@ -103,15 +133,37 @@ def measure(
     default_level : int
         The level that the bundle recommends.
     pictures : uint8 array (N, H, W, 3)
-    labels : int64 array (N,)
+    labels : integer array (N,), or (N, H, W) where the head segments
         Indices among the head's classes, −1 where unknown.
     """
-    clean = _answers(root, pictures)
+    head = _Head(root / "gateway/head.onnx", system.head.task, len(system.head.labels), labels)
+    clean = head.answers(pictures)
     levels = tuple(
-        _measure_level(system, frozen, root, level, pictures, labels, clean)
+        _measure_level(system, frozen, root, level, pictures, head, clean)
         for level in range(frozen.levels)
     )
-    return Parity(len(pictures), _accuracy(clean, labels), default_level, levels)
+    found = head.shares(clean)
+    return Parity(head.task, len(pictures), *found, default_level=default_level, levels=levels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Head:
+    """The head's file, and what is right for the pictures of the report."""
+
+    path: Path
+    task: Task
+    classes: int
+    labels: Answers
+
+    def answers(self, pictures: NDArray[np.generic]) -> Answers:
+        """Class of every picture (N,), or of every pixel (N, H, W)."""
+        found = run_onnx(self.path, pictures)
+        return found.argmax(axis=1) if self.task == "classification" else found
+
+    def shares(self, answers: Answers) -> tuple[float | None, float | None]:
+        """Accuracy and mean IoU, as far as they mean something."""
+        counts = confusion(self.labels, answers, self.classes)
+        return accuracy(counts), mean_iou(counts) if self.task == "segmentation" else None
 
 
 def _measure_level(
@@ -120,16 +172,17 @@ def _measure_level(
     root: Path,
     level: int,
     pictures: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    clean: NDArray[np.int64],
+    head: _Head,
+    clean: Answers,
 ) -> LevelParity:
     frames, stem = as_int8(pictures), f"device/encoder-{nest.chain(level)}"
     reference = frozen.latents(level, pictures)
     floating = np.concatenate([_float_latents(system, level, part) for part in _parts(pictures)])
     decoder, levels = root / "gateway/decoder.onnx", np.full(reference.shape[:2], level)
     decoded = run_onnx(decoder, reference, levels)
-    ours = _answers(root, decoded)
-    theirs = _answers(root, run_onnx(decoder, floating, levels))
+    ours = head.answers(decoded)
+    theirs = head.answers(run_onnx(decoder, floating, levels))
+    (accuracy_float, miou_float), (accuracy_int8, miou_int8) = map(head.shares, (theirs, ours))
     error = np.mean((decoded.astype(np.float64) - pictures) ** 2)
     return LevelParity(
         level=level,
@@ -139,8 +192,10 @@ def _measure_level(
         same_answer=float(np.mean(ours == theirs)),
         agreement_float=float(np.mean(theirs == clean)),
         agreement_int8=float(np.mean(ours == clean)),
-        accuracy_float=_accuracy(theirs, labels),
-        accuracy_int8=_accuracy(ours, labels),
+        accuracy_float=accuracy_float,
+        accuracy_int8=accuracy_int8,
+        miou_float=miou_float,
+        miou_int8=miou_int8,
         bytes_float=packet_bytes(floating, frozen, level),
         bytes_int8=packet_bytes(reference, frozen, level),
         entropy_bytes_int8=entropy_bytes(reference, system.density, level),
@@ -159,19 +214,9 @@ def _float_latents(system: System, level: int, pictures: NDArray[np.uint8]) -> N
     return nest.coarsen(latent.to(torch.int8).numpy(), 0)
 
 
-def _answers(root: Path, pictures: NDArray[np.generic]) -> NDArray[np.int64]:
-    best: NDArray[np.int64] = run_onnx(root / "gateway/head.onnx", pictures).argmax(axis=1)
-    return best
-
-
 def _against(found: NDArray[np.int8], level: int, reference: NDArray[np.int8]) -> Against:
     gap = np.abs(nest.coarsen(found, level // 2).astype(np.int32) - reference)
     return Against(float(np.mean(gap > 0)), int(gap.max()))
-
-
-def _accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float | None:
-    known = labels >= 0
-    return float(np.mean(answers[known] == labels[known])) if known.any() else None
 
 
 def packet_bytes(latents: NDArray[np.int8], frozen: Frozen, level: int) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,8 @@ from numpy.typing import NDArray
 from tactic_export.errors import ExportError
 from tactic_train.batches import Crops
 from tactic_train.config import TrainConfig
-from tactic_train.data import Item, decode_image, open_source
+from tactic_train.data import Item, Source, decode_image, open_source
+from tactic_train.heads import Task
 from tactic_train.photos import class_indices
 
 
@@ -26,19 +29,21 @@ def training_crops(config: TrainConfig, count: int) -> NDArray[np.uint8]:
 
 
 def report_pictures(
-    source: str, match: str, stride: int, classes: int = 1000
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    source: str, match: str, stride: int, classes: int = 1000, task: Task = "classification"
+) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]]]:
     """Validation pictures cut to whole strides, and their classes among the head's (or −1).
 
     Parameters
     ----------
     source : str
-        ``imagefolder:PATH`` or ``unlabelled:PATH``.
+        A source as in training, ``KIND:PATH``.
     match : str
         Only images whose file name begins with this; empty: all.
     stride : int
     classes : int
         Of the head.
+    task : str
+        Of the head: classes are those of pictures (N,) or of pixels (N, H, W).
 
     Raises
     ------
@@ -48,17 +53,25 @@ def report_pictures(
     items = [i for i in opened.val if i.name.rpartition("/")[2].startswith(match)]
     if not items:
         raise ExportError(f"{source}: no validation image whose name begins with {match!r}")
-    pictures = [_whole_strides(decode_image(i.read(), i.name), stride) for i in items]
+    pictures = [decode_image(i.read(), i.name) for i in items]
     if len({p.shape for p in pictures}) > 1:
         raise ExportError(f"{source}: the report needs pictures of one size")
-    known = class_indices(opened.classes, classes)
-    return np.stack(pictures), _labels(items, [known.get(name, -1) for name in opened.classes])
+    cut = np.stack([_whole_strides(p, stride) for p in pictures])
+    if task == "segmentation":
+        known = opened.has_masks and len(opened.classes) == classes
+        masks = [
+            (i if known else replace(i, mask=None)).decode_mask(pictures[0].shape) for i in items
+        ]
+        return cut, np.stack([_whole_strides(mask, stride) for mask in masks])
+    return cut, _labels(items, opened, classes)
 
 
-def _whole_strides(picture: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
-    height, width = (side // stride * stride for side in picture.shape[:2])
-    return picture[:height, :width]
+def _whole_strides(pixels: NDArray[Any], stride: int) -> NDArray[Any]:
+    height, width = (side // stride * stride for side in pixels.shape[:2])
+    return pixels[:height, :width]
 
 
-def _labels(items: Sequence[Item], indices: Sequence[int]) -> NDArray[np.int64]:
+def _labels(items: Sequence[Item], source: Source, classes: int) -> NDArray[np.int64]:
+    known = class_indices(source.classes, classes)
+    indices = [known.get(name, -1) for name in source.classes]
     return np.array([indices[i.label] if i.label >= 0 else -1 for i in items], np.int64)

@@ -62,7 +62,9 @@ def export(
         say("writing encoder (ONNX and TFLite), decoder and head")
         write_files(system, frozen, plan, root)
         if report:
-            pictures, labels = report_pictures(*report, system.codec.stride, config.head.classes)
+            pictures, labels = report_pictures(
+                *report, system.codec.stride, config.head.classes, system.head.task
+            )
             say(f"parity on {len(pictures)} pictures")
             parity = measure(system, frozen, root, plan.level, pictures, labels)
             write_json(root / "parity.json", parity.as_json())

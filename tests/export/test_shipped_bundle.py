@@ -49,7 +49,7 @@ def parity(report: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def photos(bundle: Bundle, data: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def photos(bundle: Bundle, data: Path) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]]]:
     """Every fifth ILSVRC validation photo, and its class."""
     assert (data / ARCHIVE).exists(), f"{data / ARCHIVE} is missing"
     pictures, labels = report_pictures(

@@ -142,7 +142,9 @@ def test_a_fresh_head_may_teach_once_it_has_learnt_alone(toy: Toy, tmp_path: Pat
     alone = tuned.model_copy(update={"head": "alone", "distortion": 0.0, "beta": 0.0})
     taught = tuned.model_copy(update={"head": "frozen", "task": "both"})
     assert build(toy(stage=[alone, taught])).teacher is None
-    for stages in ([taught, alone], [alone, taught, tuned]):
+    # It stays its own teacher until it is tuned on reconstructions.
+    assert build(toy(stage=[alone, taught, tuned])).teacher is None
+    for stages in ([taught, alone], [alone, tuned, taught]):
         with pytest.raises(HeadError, match='begin with a stage that has head = "alone"'):
             build(toy(stage=stages))
     states = []

@@ -15,7 +15,9 @@ from tactic_codec.errors import ConfigError
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_train import checkpoint
 from tactic_train.config import MOST_LEVELS, Model, TrainConfig
-from tactic_train.run import train_from_file
+from tactic_train.loop import train
+from tactic_train.road_scenes import CAMVID
+from tactic_train.run import train_from_file, write_metrics
 
 Toy = Callable[..., TrainConfig]
 AsToml = Callable[[TrainConfig], str]
@@ -106,3 +108,30 @@ def test_experiments_are_valid(path: Path) -> None:
         config.stage_at(at)
     with pytest.raises(IndexError):
         config.stage_at(config.steps)
+
+
+def test_a_codec_and_a_segmenter_learn_together(toy: Toy, scenes: Path, tmp_path: Path) -> None:
+    """The schedule of ``roads.toml`` at toy size: the head alone, the codec, then both."""
+    head = {"name": "lraspp_efficientnet_lite0", "classes": 11}
+    rates = {"learning_rate": 3e-3, "final_learning_rate": 3e-3}
+    task = {"alpha": 1.0, "task": "labels"}
+    alone = {"steps": 20, "distortion": 0.0, "beta": 0.0, "head": "alone", **rates, **task}
+    draws = {"steps": 2, "distortion": 100.0, "beta": 0.1, **rates}
+    taught = {**draws, "alpha": 1.0, "task": "both", "features": 1.0}
+    both = {**draws, **task, "head": "tuned"}
+    config = toy(
+        head=head,
+        data={"sources": [f"camvid:{scenes}"], "crop_px": 32},
+        stage=[alone, draws, taught, both],
+        model={"arch": "lapped", "channels": 4, "levels": 2},
+        checkpoint_every=10,
+    )
+    system, photos = train(config, tmp_path)
+    assert system.head.labels == CAMVID
+    assert system.class_weights[8] > system.class_weights[3]
+    write_metrics(config, system, photos, tmp_path / "metrics.json")
+    for level in json.loads((tmp_path / "metrics.json").read_text())["levels"]:
+        assert (level["images"], level["labelled"], level["head_px"]) == (2, 2, None)
+        assert 0 <= level["miou"] <= level["accuracy"] <= 1
+        # Sky and road, told apart by colour, are most of each picture.
+        assert level["accuracy_uncompressed"] > 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,15 @@ def build(config: TrainConfig) -> System:
     head = make_head(config.head.name, config.head.classes, config.head.weights)
     asked = [stage for stage in config.stage if stage.alpha > 0]
     # A head that is tuned on reconstructions is taught by what it was before; any other by itself.
-    moves = any(stage.head == "tuned" for stage in asked)
-    taught = any(stage.needs_teacher for stage in asked)
-    if head.fresh and asked and (asked[0].head == "frozen" or (moves and taught)):
+    moved = itertools.dropwhile(lambda stage: stage.head != "tuned", asked)
+    separate = any(stage.needs_teacher for stage in moved)
+    if head.fresh and asked and (asked[0].head == "frozen" or separate):
         raise HeadError(
             f"head {config.head.name} has no weights for {config.head.classes} classes: give "
             'head.weights, or begin with a stage that has head = "alone", or set head = "tuned" '
             'and task = "labels" in every stage with alpha'
         )
-    teacher = copy.deepcopy(head).requires_grad_(False) if moves and taught else None
+    teacher = copy.deepcopy(head).requires_grad_(False) if separate else None
     return System(codec, density, head, teacher)
 
 

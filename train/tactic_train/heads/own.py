@@ -133,9 +133,10 @@ def _try(name: str, head: Head, classes: int) -> None:
                 "with an adaptive pooling before its last layer, for example"
             ) from fault
         shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        if shape != (2, classes):
+        pixels = (side_px, side_px) if head.task == "segmentation" else ()
+        if shape != (2, classes, *pixels):
             raise HeadError(
-                f"head {name}: {what} give {shape}, not (2, {classes}); "
+                f"head {name}: {what} give {shape}, not {(2, classes, *pixels)}; "
                 f"its last layer needs an output for each of {classes} classes"
             )
 
