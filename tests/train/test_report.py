@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from rich.console import Console
 
@@ -40,6 +42,14 @@ def test_a_head_alone_has_no_rate(toy: Toy, tmp_path: Path) -> None:
     stage = toy().stage[1].model_copy(update=alone)
     line = report(toy(stage=[stage, *toy().stage]), tmp_path, terminal=False).splitlines()[1]
     assert line == "step 2/6  head alone  L_T 0.250  4 images/s  0 min left"
+
+
+def test_training_needs_no_tensorboard(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert "step 2/4" in report(toy(), tmp_path, terminal=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bar_on_a_terminal(toy: Toy, tmp_path: Path) -> None:

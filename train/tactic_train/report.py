@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -13,6 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from tactic_train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 LOG_EVERY = 20
 _SHOWN = 4
@@ -41,14 +45,12 @@ class Report:
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         self.config = config
         self.console = console
         self.clock = clock
         self.last_step = start
         self.since_s = clock()
-        self.writer = SummaryWriter(out / "tensorboard", purge_step=start + 1 if start else None)
+        self.writer = _writer(out / "tensorboard", start)
         self.progress = Progress(
             TextColumn("{task.completed}/{task.total}"),
             BarColumn(),
@@ -85,15 +87,29 @@ class Report:
         if not self.console.is_terminal:
             left_min = (self.config.steps - done) / per_second / 60
             self.say(f"step {done}/{self.config.steps}  {text}  {left_min:.0f} min left")
+        if self.writer is None:
+            return
         for name, value in zip(("total", "distortion", "task", "rate"), values, strict=True):
             self.writer.add_scalar(f"loss/{name}", value, done)
 
     def pictures(self, done: int, pictures: Tensor, reconstructions: Tensor) -> None:
         """Put some pictures over their reconstructions; both float32 (N, 3, H, W) in [0, 1]."""
+        if self.writer is None:
+            return
         rows = [torch.cat(list(row[:_SHOWN]), dim=2) for row in (pictures, reconstructions)]
         self.writer.add_image("reconstruction", torch.cat(rows, dim=1).clamp(0, 1), done)
 
     def close(self) -> None:
         """Stop the bar and write what TensorBoard still holds."""
         self.progress.stop()
-        self.writer.close()
+        if self.writer:
+            self.writer.close()
+
+
+def _writer(folder: Path, start: int) -> SummaryWriter | None:
+    """What writes curves; None on a machine without TensorBoard, which training does not need."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(folder, purge_step=start + 1 if start else None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+#: points of accuracy that may be lost where codecs are compared
+LOSS = 0.05
 RESAMPLES = 1000
 #: resamples that must reach an accuracy for the ratio there to have an interval
 _LEAST_SHARE = 0.95

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from tactic.evaluate import codec
-from tactic.evaluate.result import LOSS
+from tactic.evaluate.curves import LOSS
 
 _ON_ENVELOPE = "•"
 

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic.evaluate import codec, curves
+from tactic.evaluate.curves import LOSS
 from tactic.evaluate.measure import Rows
 from tactic.evaluate.setting import Setting
 from tactic_train.confusion import Counts, mean_iou
 
-#: points of accuracy that may be lost where codecs are compared
-LOSS = 0.05
 _FULL_SCALE = 255.0
 
 Floats = NDArray[np.float64]

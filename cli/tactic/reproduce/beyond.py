@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic.evaluate import curves
-from tactic.evaluate.result import LOSS
+from tactic.evaluate.curves import LOSS
 from tactic.reproduce import statistics
 from tactic.reproduce.bd_rate import bd_rate
 from tactic.reproduce.cell import Cell, Json, Result

@@ -12,10 +12,9 @@ from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Photos
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.presets import DRAWN, JOINT, HeadChoice, Ours, Training
-from tactic_export.run import load_run
 from tactic_train import checkpoint
 from tactic_train.config import Data, HeadConfig, Model, Stage, TrainConfig
-from tactic_train.loop import train
+from tactic_train.loop import build, train
 from tactic_train.step import System
 
 _SAVED_EVERY = 200
@@ -24,7 +23,7 @@ _SAVED_EVERY = 200
 class Codec(Cell):
     """A codec in training; its folder is that of a run of ``tactic train``."""
 
-    files: ClassVar[tuple[str, ...]] = (checkpoint.NAME, "config.json")
+    files: ClassVar[tuple[str, ...]] = (checkpoint.NAME,)
     photos: Photos
     head: HeadChoice
     workers: int
@@ -55,7 +54,9 @@ class Codec(Cell):
 
     def load(self, place: Place) -> System:
         """Codec, density and, where it was trained with them, head."""
-        return load_run(place.folder(self))[1].to(place.device)
+        system = build(self.plan(place))
+        checkpoint.load_weights(system, checkpoint.read(place.folder(self) / checkpoint.NAME))
+        return system.eval().to(place.device)
 
     def configuration(self) -> Json:
         """How many processes read photos changes nothing."""

@@ -5,12 +5,11 @@ Where they have masks, the squares to tune on are random windows, as in training
 
 from __future__ import annotations
 
-import itertools
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -90,55 +89,73 @@ def open_gallery(photos: Photos) -> Gallery:
     test = _some(matching, photos.judged_by)
     if not test:
         raise ReproduceError(f"{photos.source}: no photo of val or test begins with {photos.match}")
-    cut = _cut_masked if source.has_masks else _cut_classified
     stored = tuple(len(item.read()) for item in test)
-    pixels = sum(math.prod(item.decode().shape[:2]) for item in test)
-    weights = class_weights(source.train, photos.classes) if source.has_masks else None
+    if source.has_masks:
+        weights = tuple(class_weights(source.train, photos.classes).tolist())
+        train = _windows(_some(source.train, len(source.train)), photos)
+        judged = _centres(test, photos.side_px)
+    else:
+        weights = None
+        train = _squares(_some(source.train, photos.tuned_on), photos.side_px)
+        judged = _squares(test, photos.side_px)
     return Gallery(
-        *cut(source.train, test, photos),
+        train=train.pictures,
+        train_labels=train.labels,
+        test=judged.pictures,
+        test_labels=judged.labels,
         classes=source.classes,
-        class_weights=None if weights is None else tuple(weights.tolist()),
+        class_weights=weights,
         stored_bytes=stored,
-        stored_bits_per_pixel=8 * sum(stored) / pixels,
+        stored_bits_per_pixel=8 * sum(stored) / judged.pixels,
     )
 
 
-def _cut_classified(
-    items: Sequence[Item], test: Sequence[Item], photos: Photos
-) -> tuple[Pictures, Labels, Pictures, Labels]:
-    train = _some(items, photos.tuned_on)
-    found = [
-        (
-            np.stack([square(item.decode(), photos.side_px) for item in part]),
-            np.array([item.label for item in part], np.int64),
-        )
-        for part in (train, test)
-    ]
-    return (*found[0], *found[1])
+class _Cut(NamedTuple):
+    """What is left of some photos; ``pixels`` had the whole ones."""
+
+    pictures: Pictures
+    labels: Labels
+    pixels: int
 
 
-def _cut_masked(
-    items: Sequence[Item], test: Sequence[Item], photos: Photos
-) -> tuple[Pictures, Labels, Pictures, Labels]:
-    side, rng = photos.side_px, np.random.default_rng(_WINDOWS_SEED)
-    shuffled = _some(items, len(items))
-    parts = [
-        [
-            (item, random_window(item.decode().shape, side, rng))
-            for item in itertools.islice(itertools.cycle(shuffled), photos.tuned_on)
-        ],
-        [(item, _centre(item.decode().shape)) for item in test],
-    ]
-    found = [
-        (
-            np.stack([crop(item.decode(), window, side) for item, window in part]),
-            np.stack(
-                [crop_mask(item.decode_mask(item.decode().shape), w, side) for item, w in part]
-            ),
-        )
-        for part in parts
-    ]
-    return (*found[0], *found[1])
+def _squares(items: Sequence[Item], side_px: int) -> _Cut:
+    """Photos with a class."""
+    pictures, pixels = [], 0
+    for item in items:
+        whole = item.decode()
+        pixels += whole.shape[0] * whole.shape[1]
+        pictures.append(square(whole, side_px))
+    labels = np.array([item.label for item in items], np.int64)
+    return _Cut(np.stack(pictures), labels, pixels)
+
+
+def _centres(items: Sequence[Item], side_px: int) -> _Cut:
+    """Photos with a mask, to judge by."""
+    pictures, masks, pixels = [], [], 0
+    for item in items:
+        whole = item.decode()
+        window = _centre(whole.shape)
+        pixels += whole.shape[0] * whole.shape[1]
+        pictures.append(crop(whole, window, side_px))
+        masks.append(crop_mask(item.decode_mask(whole.shape), window, side_px))
+    return _Cut(np.stack(pictures), np.stack(masks), pixels)
+
+
+def _windows(items: Sequence[Item], photos: Photos) -> _Cut:
+    """Photos with a mask, to tune on: windows of all photos in turn, each photo read once."""
+    side, count = photos.side_px, photos.tuned_on
+    pictures = np.empty((count, side, side, 3), np.uint8)
+    masks = np.empty((count, side, side), np.int8)
+    pixels = 0
+    for first, item in enumerate(items[:count]):
+        whole, rng = item.decode(), np.random.default_rng((_WINDOWS_SEED, first))
+        mask = item.decode_mask(whole.shape)
+        pixels += mask.size
+        for number in range(first, count, len(items)):
+            window = random_window(whole.shape, side, rng)
+            pictures[number] = crop(whole, window, side)
+            masks[number] = crop_mask(mask, window, side)
+    return _Cut(pictures, masks, pixels)
 
 
 def _centre(shape: tuple[int, ...]) -> Window:

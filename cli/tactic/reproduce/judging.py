@@ -47,7 +47,7 @@ def tune_and_judge(
         Share of the weighted cross-entropy in the loss of masks, eq. 10.
     """
     folder = place.folder(cell)
-    head.to(place.device)
+    head.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     tune_head(
         head,
         seen[0],

@@ -42,6 +42,7 @@ class Lab:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if self.device == "cuda":
             torch.set_float32_matmul_precision("high")
+            torch.backends.cudnn.benchmark = True
         self.gallery = functools.cache(self._gallery)
 
     def folder(self, cell: Cell) -> Path:

@@ -26,19 +26,23 @@ def table1(rows: Sequence[Json]) -> str:
 
 def _table1_row(row: Json) -> list[str]:
     beside = row["published"] or {}
-    standard = row["bytes_standard"]
-    whole = number(row["bytes"]) + (f" ({number(standard)})" if standard else "")
     return [
         row["method"],
         row["setting"] or NOTHING,
         spread(row["accuracy"], row["accuracy_interval"]),
-        whole,
+        _whole(row),
         number(row["bytes_stripped"]),
         number(row["bits_per_pixel"], 3),
         number(row["bits_per_pixel_density"], 3),
         per_cent(beside.get("accuracy")),
         number(beside.get("bits_per_pixel"), 4),
     ]
+
+
+def _whole(row: Json) -> str:
+    """Bytes; those of a JPEG with the standard's Huffman tables in brackets."""
+    standard = row["bytes_standard"]
+    return number(row["bytes"]) + (f" ({number(standard)})" if standard else "")
 
 
 def table2(rows: Sequence[Json]) -> str:
@@ -170,7 +174,7 @@ def _points(rows: Sequence[Json]) -> str:
                 row["method"],
                 row["setting"] or NOTHING,
                 spread(row["accuracy"], row["accuracy_interval"]),
-                number(row["bytes"]),
+                _whole(row),
                 number(row["bytes_stripped"]),
                 number(row["psnr_db"], 1),
                 "•" if row.get("envelope") else "",
