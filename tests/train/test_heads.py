@@ -157,3 +157,15 @@ def test_a_segmenter_from_a_file(name: str, tmp_path: Path) -> None:
         assert head(picture).shape == (1, 4, 40, 48)
     with pytest.raises(HeadError, match="do not fit"):
         make_head(name, 5, tmp_path / "own.pt")
+
+
+def test_inception_sees_the_colours_it_was_published_for() -> None:
+    head = make_head("torchvision:googlenet", 2)
+    assert isinstance(head, Torchvision)
+    seen: list[torch.Tensor] = []
+    first = next(m for m in head.modules() if isinstance(m, nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        head(picture, 64)
+    torch.testing.assert_close(seen[0], 2 * picture - 1, atol=1e-5, rtol=0)

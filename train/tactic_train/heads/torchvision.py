@@ -42,7 +42,8 @@ class Torchvision(_Torchvision):
     def __init__(self, name: str, classes: int, weights: Weights | None = None) -> None:
         from torchvision import models
 
-        extra = {"init_weights": False} if name in _INCEPTION else {}
+        # Their published weights want the colours between -1 and 1; this changes them back.
+        extra = {"init_weights": False, "transform_input": True} if name in _INCEPTION else {}
         net = models.get_model(name, weights=None, num_classes=classes, **extra)
         super().__init__(net, name, classes, weights)
         self.input_px = 299 if name == "inception_v3" else 224
