@@ -47,6 +47,7 @@ def test_from_a_file_to_figures(
     assert list((out / "tensorboard").iterdir())
     shown = capsys.readouterr().out
     assert "step 4/4" in shown and "L_T" in shown and "images/s" in shown
+    assert "measuring on 4 images" in shown
     before = path.read_bytes()
     assert train_from_file(config_path, out).read_bytes() == before
 

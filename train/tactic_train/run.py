@@ -87,8 +87,9 @@ def write_metrics(config: TrainConfig, system: System, photos: Photos, path: Pat
     Where the classes are ImageNet's and there are images of its own validation set, only those
     count: published networks were trained on the others.
     """
-    last = config.stage[-1]
-    metrics = evaluate(system, judges(config, photos), max(last.head_px) if last.alpha else None)
+    last, chosen = config.stage[-1], judges(config, photos)
+    PartialState().print(f"measuring on {len(chosen)} images")
+    metrics = evaluate(system, chosen, max(last.head_px) if last.alpha else None)
     levels = [dataclasses.asdict(level) for level in metrics]
     checkpoint.replace_file(path, json.dumps({"levels": levels}, indent=2).encode())
 
