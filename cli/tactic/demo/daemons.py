@@ -40,6 +40,9 @@ path = {bundle}
 kind = "folder"
 path = "frames"
 
+[encoder]
+budget_bytes = 1400
+
 [mqtt]
 host = "127.0.0.1"
 port = {port}
