@@ -18,8 +18,9 @@ class Codec(nn.Module):
     All levels share encoder and decoder; a level has quantisation steps of its own. Those of level
     k + 2 are three times those of level k, so that each of its cells holds three whole cells of
     level k: the finer latent is the coarser one and a refinement of −1, 0 or 1. Levels 0 and 1 are
-    about √3 apart; how far, each channel learns, as the gains of Cui et al., "Asymmetric Gained
-    Deep Image Compression With Continuous Rate Adaptation" (2021).
+    about √3 apart. Where several levels share an encoder, each channel learns the steps of these
+    two, as the gains of Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate
+    Adaptation" (2021): its many weights could only follow slowly.
 
     Each channel of each image has a level: where a refinement is cut short, its last channels stay
     two levels coarser. Level ``levels`` stands for a channel that is not sent. The decoder is told
@@ -62,14 +63,17 @@ class Codec(nn.Module):
         self.levels = levels
         self.planes = levels if levels > 1 else 0
         self.register_buffer("numbers", torch.arange(levels), persistent=False)
-        between = nn.Parameter(torch.full((channels,), math.log(NEST) / 2)) if self.planes else None
-        self.register_parameter("log_step", between)
+        start = torch.tensor([0, math.log(NEST) / 2])[:, None].repeat(1, channels)
+        self.register_parameter("log_step", nn.Parameter(start) if self.planes else None)
 
     def steps(self) -> Tensor:
-        """Quantisation steps in units of the finest one's; float32 (levels, channels)."""
-        finest = torch.ones(self.channels, device=self.numbers.device)
-        first = [finest] if self.log_step is None else [finest, self.log_step.exp()]
-        return torch.stack([first[k % 2] * NEST ** (k // 2) for k in range(self.levels)])
+        """Quantisation steps in units of the encoder's output; float32 (levels, channels)."""
+        if self.log_step is None:
+            return torch.ones(1, self.channels, device=self.numbers.device)
+        steps = list(self.log_step.exp())
+        while len(steps) < self.levels:
+            steps.append(NEST * steps[-2])
+        return torch.stack(steps)
 
     def encode(self, picture: Tensor, level: Tensor) -> Tensor:
         """Analysis transform, eq. 1: latent before quantisation, in steps of its level.
