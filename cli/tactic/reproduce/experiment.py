@@ -105,7 +105,8 @@ class Report(BaseModel):
     @property
     def pictures(self) -> int:
         """Photos judged by."""
-        return max(len(cell.figures.bytes or ()) for cell in self.cells)
+        figures = [cell.figures for cell in self.cells]
+        return max(len(each.right or each.hits or ()) for each in figures)
 
 
 def make_report(name: str, cells: Cells, results: Mapping[str, Result]) -> Report:
