@@ -105,7 +105,7 @@ def test_training_data(fails: Fails, tmp_path: Path) -> None:
     fails(TRAINING, ("TACTIC_DATA is not set", "export TACTIC_DATA=FOLDER"), *train)
     words = ("/nowhere: no such folder or zip", "correct the path")
     fails(TRAINING, words, *train, "--data", "imagefolder:/nowhere")
-    words = ("data source 'photos:x'", "write imagefolder:PATH")
+    words = ("photos:x: no such folder or zip", "correct the path")
     fails(TRAINING, words, *train, "--data", "photos:x")
 
 
