@@ -54,8 +54,11 @@ def results(cells: Cells, sizes: dict[str, tuple[int, int]]) -> dict[str, Result
         figures = Figures(right=right(0.9))
         if kind == "cost":
             figures = Figures.model_validate({"parts": {"head": part}})
+        elif "-half-" in cell.name:
+            figures = Figures(right=right(0.5), bytes=(60,) * PHOTOS, bytes_stripped=(40,) * PHOTOS)
         elif kind in sizes:
             point = seen[kind] = seen.get(kind, -1) + 1
+            point = min(point, 1)
             size = sizes[kind][point]
             figures = Figures(
                 right=right(ACCURACY[point]),
@@ -128,6 +131,18 @@ def test_points_costs_and_a_head_on_the_node(cells: Cells) -> None:
     assert "| level 1 | " in text
     for block in text.split("\n\n"):
         assert len({line.count("|") for line in block.splitlines() if line}) == 1
+
+
+def test_half_of_the_bytes_is_a_row_for_each_level_with_layers(cells: Cells) -> None:
+    assert not cells.shortened(1), "two levels have one layer each"
+    ours = cells.preset.ours.model_copy(update={"levels": 3})
+    three = Cells(cells.preset.model_copy(update={"ours": ours}))
+    report = make_report("beyond", three, results(three, SIZES))
+    (half,) = (row for row in report.rows if row["part"] == "half")
+    assert (half["setting"], half["accuracy"], half["whole"]) == ("level 0", 0.5, 0.6)
+    assert (half["bytes"], half["whole_bytes"]) == (60, 120)
+    assert half["lost"] == pytest.approx(0.1)
+    assert "| level 0 | 60 | 120 | 50.0 [" in layouts.beyond(report.rows)
 
 
 def test_a_figure_in_both_formats(cells: Cells, tmp_path: Path) -> None:

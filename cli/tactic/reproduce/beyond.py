@@ -58,7 +58,7 @@ def beyond_rows(cells: Cells, results: Results) -> list[Json]:
     compared = [
         _compare(name, theirs, curve[OURS], clean) for name, theirs in curve.items() if name != OURS
     ]
-    return [*points, *compared, *_costs(cells, results)]
+    return [*points, *compared, *_halves(cells, results), *_costs(cells, results)]
 
 
 def fig2_rows(cells: Cells, results: Results) -> list[Json]:
@@ -163,6 +163,23 @@ def _savings(
     each = [difference(weights) for weights in share.T[:_RESAMPLES]]
     known = np.array([np.nan if value is None else value for value in each])
     return found, curves.interval(known)
+
+
+def _halves(cells: Cells, results: Results) -> list[Json]:
+    """What half of the bytes of each frame keep, photo by photo."""
+    found = []
+    for cell in cells.shortened(cells.preset.seeds[0]):
+        half, whole = results[cell.name], results[cell.whole.name]
+        lost = statistics.gain([whole], [half])
+        each = row(OURS, f"level {cell.whole.level}", [cell], results, None)
+        each |= {"whole": whole.figures.accuracy, "whole_bytes": _mean(whole)}
+        each |= {"lost": lost["gain"], "lost_interval": lost["gain_interval"]}
+        found.append({"part": "half", **each})
+    return found
+
+
+def _mean(result: Result) -> float:
+    return float(np.mean(result.figures.bytes or ()))
 
 
 def _costs(cells: Cells, results: Results) -> list[Json]:

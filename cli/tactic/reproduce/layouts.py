@@ -119,9 +119,10 @@ def beyond(rows: Sequence[Json]) -> str:
         _compared(compared),
         _same_accuracy(compared),
         _points([row for row in rows if row["part"] in {"point", "node"}]),
+        _halves([row for row in rows if row["part"] == "half"]),
         _costs([row for row in rows if row["part"] == "cost"]),
     ]
-    return "\n".join(parts)
+    return "\n".join(filter(None, parts))
 
 
 def _compared(rows: Sequence[Json]) -> str:
@@ -178,6 +179,26 @@ def _points(rows: Sequence[Json]) -> str:
                 number(row["bytes_stripped"]),
                 number(row["psnr_db"], 1),
                 "•" if row.get("envelope") else "",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _halves(rows: Sequence[Json]) -> str:
+    header = ("half of every frame", "bytes", "of", "accuracy, % [95 %]", "of", "points lost")
+    if not rows:
+        return ""
+    return table(
+        header,
+        [
+            [
+                row["setting"],
+                number(row["bytes"]),
+                number(row["whole_bytes"]),
+                spread(row["accuracy"], row["accuracy_interval"]),
+                per_cent(row["whole"]),
+                spread(row["lost"], row["lost_interval"]),
             ]
             for row in rows
         ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import SerializeAsAny
 
 from tactic.reproduce import packets
 from tactic.reproduce.cell import Cell, Figures, Place
 from tactic.reproduce.codecs import Agnostic, Aware, OurCodec
 from tactic.reproduce.heads import CleanHead
-from tactic.reproduce.judging import bits_per_pixel, psnr_db, tune_and_judge, tuned_images
+from tactic.reproduce.judging import HEAD, bits_per_pixel, psnr_db, tune_and_judge, tuned_images
 from tactic.reproduce.presets import ANSWERED, CODED, TUNED
 from tactic_codec.packet import HEADER_BYTES
 from tactic_train.heads import Head
@@ -23,6 +25,7 @@ class Learned(Cell):
     tuned by the same schedule.
     """
 
+    files: ClassVar[tuple[str, ...]] = (HEAD,)
     codec: SerializeAsAny[Agnostic | Aware | OurCodec]
     clean: CleanHead
     level: int
@@ -51,13 +54,8 @@ class Learned(Cell):
         gallery = place.gallery(photos)
         system = self.codec.load(place)
         place.say(f"{self.name}: fitting entropy models, coding photos")
-        models = packets.entropy_models(
-            system,
-            gallery.train[: self.table_crops],
-            place.folder(self.codec) / f"entropy-{self.table_crops}.bin",
-        )
-        coder = packets.Packets.of(system, level, models)
-        latents, sizes = coder.through(packets.encode(system, gallery.test, level))
+        coder = self.coder(system, place)
+        latents, _, sizes = coder.through(packets.encode(system, gallery.test, level))
         test = packets.decode(system, latents, level)
         chosen = gallery.train[: tuned_images(self.tune, photos)]
         train = packets.decode(system, packets.encode(system, chosen, level), level)
@@ -73,6 +71,13 @@ class Learned(Cell):
             bits_per_pixel_density=None if bits is None else bits / gallery.test[..., 0].size,
             psnr_db=psnr_db(gallery.test, test),
         )
+
+    def coder(self, system: System, place: Place) -> packets.Packets:
+        """What codes its latents."""
+        crops = place.gallery(self.clean.photos).train[: self.table_crops]
+        path = place.folder(self.codec) / f"entropy-{self.table_crops}.bin"
+        models = packets.entropy_models(system, crops, path)
+        return packets.Packets.of(system, self.level, models)
 
     def _head(self, system: System, place: Place) -> Head:
         return self.clean.load(place) if isinstance(self.codec, Agnostic) else system.head

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from tactic_codec import nest, stream
 from tactic_codec.entropy import EntropyModel, read_models, write_models
 from tactic_codec.packet import HEADER_BYTES
+from tactic_codec.rans_twin import STATE_BYTES
 from tactic_export.freeze import freeze_models
 from tactic_train import losses
 from tactic_train.checkpoint import replace_file
@@ -24,6 +26,24 @@ from tactic_train.step import System
 AT_ONCE = 32
 
 Latents = NDArray[np.int8]
+Levels = NDArray[np.int64]
+
+
+class Arrived(NamedTuple):
+    """What a gateway has of N frames.
+
+    Attributes
+    ----------
+    latents : int8 array (N, C, h, w)
+    levels : int64 array (N, C)
+        Of each channel; the number of levels where nothing of it came.
+    sizes : tuple of int
+        Bytes of the whole packets.
+    """
+
+    latents: Latents
+    levels: Levels
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,31 +68,30 @@ class Packets:
         codec = system.codec
         return cls(level, codec.levels, codec.channels, models[nest.chain(level)])
 
-    def through(self, latents: Latents) -> tuple[Latents, tuple[int, ...]]:
-        """Code and decode.
+    def through(self, latents: Latents, share: float = 1.0) -> Arrived:
+        """Code, leave off the ends of the packets, and decode.
 
         Parameters
         ----------
         latents : int8 array (N, C, h, w)
             Of this level.
-
-        Returns
-        -------
-        decoded : int8 array (N, C, h, w)
-            As a gateway has them.
-        sizes : tuple of int
-            Bytes of the whole packets.
+        share : float
+            Of each packet's bytes, at most that many are sent.
         """
         layers = nest.layers(self.level, self.levels)
         shape = (layers * self.channels, *latents.shape[2:])
         decoded, sizes = np.empty_like(latents), []
+        levels = np.empty(latents.shape[:2], np.int64)
         for number, symbols in enumerate(latents):
             payload = stream.encode(nest.split(symbols, layers), self.model)
+            if share < 1:
+                most_bytes = int(share * (HEADER_BYTES + len(payload))) - HEADER_BYTES
+                payload = stream.cut(payload, max(STATE_BYTES, most_bytes))
             found = stream.decode(payload, self.model, shape)
             latent = nest.join(found.planes, found.whole, self.channels, self.level, self.levels)
-            decoded[number] = latent.symbols
+            decoded[number], levels[number] = latent.symbols, latent.levels
             sizes.append(HEADER_BYTES + len(payload))
-        return decoded, tuple(sizes)
+        return Arrived(decoded, levels, tuple(sizes))
 
 
 def entropy_models(
@@ -112,13 +131,17 @@ def encode(system: System, pictures: NDArray[np.uint8], level: int) -> Latents:
 
 
 @torch.no_grad()
-def decode(system: System, latents: Latents, level: int) -> NDArray[np.uint8]:
-    """Pictures from latents; uint8 (N, H, W, 3)."""
+def decode(system: System, latents: Latents, level: int | Levels) -> NDArray[np.uint8]:
+    """Pictures from latents of one level, or of one for each channel (N, C); uint8 (N, H, W, 3)."""
     device = next(system.parameters()).device
     parts = []
     for at in range(0, len(latents), AT_ONCE):
         latent = torch.from_numpy(latents[at : at + AT_ONCE]).to(device).float()
-        picture = system.codec.decode(latent, _levels(system, len(latent), level))
+        if isinstance(level, int):
+            levels = _levels(system, len(latent), level)
+        else:
+            levels = torch.from_numpy(level[at : at + AT_ONCE]).to(device)
+        picture = system.codec.decode(latent, levels)
         parts.append((picture.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.ascontiguousarray(np.concatenate(parts))
 

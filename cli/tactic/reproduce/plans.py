@@ -12,6 +12,8 @@ from tactic.reproduce.heads import CleanHead, Uncompressed
 from tactic.reproduce.learned import Learned
 from tactic.reproduce.presets import Preset
 from tactic.reproduce.rivals import File
+from tactic.reproduce.shortened import Shortened
+from tactic_codec import nest
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,14 @@ class Cells:
             start=self.start,
         )
         return [self._learned(codec, level) for level in range(p.ours.levels)]
+
+    def shortened(self, seed: int) -> list[Shortened]:
+        """Half of the bytes of each of them that has layers to leave off."""
+        return [
+            Shortened(seed=seed, whole=whole)
+            for whole in self.ours(seed)
+            if nest.layers(whole.level, whole.codec.levels) > 1
+        ]
 
     def cost(self) -> Cost:
         """What the networks take."""
@@ -192,6 +202,7 @@ def beyond(cells: Cells) -> list[Cell]:
         cells.uncompressed(seed),
         cells.cost(),
         *cells.ours(seed),
+        *cells.shortened(seed),
         *(cells.aware(beta, seed) for beta in preset.betas),
         *(
             cells.file(codec, quality, scale, seed)
