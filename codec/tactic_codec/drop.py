@@ -31,6 +31,16 @@ class Reason(IntEnum):
     DAMAGED = 2
     #: A DROP packet whose records a newer DROP packet repeats.
     REPLACED = 3
+    #: Not acknowledged within its deadline.
+    EXPIRED = 4
+    #: Larger than the broker takes.
+    OVERSIZED = 5
+    #: The medium refused to keep it.
+    STORAGE = 6
+    #: In memory only when the power failed.
+    LOST = 7
+    #: Set aside, used or not: a power failure took the knowledge of it.
+    UNKNOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
