@@ -1,29 +1,44 @@
 """A bundle on disk: opened only if every byte is what its manifest declares.
 
-Reading a bundle's directory is the one place where this room touches files.
+The manifest is read once, and with a trust file its signature is checked on those bytes. A file
+is read once for each use, and what is used is what was checked: never the file once more.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from tactic_codec import nest
+from tactic_codec.bundle_files import RENEW, parse, read_file, read_small
 from tactic_codec.entropy import EntropyModel, read_models
-from tactic_codec.errors import BundleError, PacketError, TableError
+from tactic_codec.errors import BundleError, PacketError, TableError, TrustError
 from tactic_codec.manifest import Codec, FileEntry, Manifest
 from tactic_codec.packet import Kind, Packet
+from tactic_codec.signing import Purpose, Signature
+from tactic_codec.trust import Trust
 
 MANIFEST = "manifest.json"
-MAX_MANIFEST_BYTES = 1 << 20
+SIGNATURE = "signature.json"
 
-_RENEW = "fetch or export the bundle again"
+_SIGN = "get it from its maker again, or sign it with tactic bundle sign"
+
+
+class Signatures(BaseModel):
+    """``signature.json``: signatures over the bytes of ``manifest.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    signatures: Annotated[tuple[Signature, ...], Field(min_length=1, max_length=16)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,35 +52,52 @@ class Bundle:
     manifest : Manifest
     models : tuple of EntropyModel
         Of each chain of rate levels.
+    digest : str
+        SHA-256 of the bytes of ``manifest.json``, 64 hexadecimal digits.
+    signer : str or None
+        Name of the trusted key that signed it; None if that was not asked.
     """
 
     path: Path
     manifest: Manifest
     models: tuple[EntropyModel, ...]
+    digest: str
+    signer: str | None
 
     @classmethod
-    def open(cls, path: Path | str) -> Bundle:
+    def open(cls, path: Path | str, trust: Trust | None = None) -> Bundle:
         """Read the manifest, check the SHA-256 of every file, load the entropy models.
+
+        Parameters
+        ----------
+        path : Path
+        trust : Trust, optional
+            Keys one of which must have signed the manifest.
 
         Raises
         ------
         BundleError
             One line that names the file and the remedy.
+        TrustError
+            No trusted key vouches for it.
         """
         root = Path(path)
-        manifest = _read_manifest(root)
+        text = read_small(root / MANIFEST, "give the directory of a bundle")
+        signer = _find_signer(root, text, trust) if trust else None
+        manifest = parse(Manifest, root / MANIFEST, text)
         for entry in manifest.files:
-            _verify(root, entry)
-        return cls(root, manifest, _read_models(root, manifest.codec))
+            read_file(root, entry)
+        models = _read_models(root, manifest.codec)
+        return cls(root, manifest, models, hashlib.sha256(text).hexdigest(), signer)
 
     @property
     def codec(self) -> Codec:
         """The part both ends share; its ``id`` and ``wire_id`` name the bundle."""
         return self.manifest.codec
 
-    def file(self, entry: FileEntry) -> Path:
-        """Where a declared file lies."""
-        return self.path / entry.path
+    def read(self, entry: FileEntry) -> bytes:
+        """Content of a declared file, checked: see `read_file`."""
+        return read_file(self.path, entry)
 
     def latent_shape(self, packet: Packet) -> tuple[int, int]:
         """Height and width of the planes of a frame packet: only what is declared is chosen.
@@ -102,8 +134,7 @@ class Bundle:
             The arrays have other types or shapes.
         """
         entries = self.manifest.probe
-        frames = _load_array(self.file(entries.frames))
-        latents = _load_array(self.file(entries.latents))
+        frames, latents = (self._array(each) for each in (entries.frames, entries.latents))
         codec = self.codec
         height, width = frames.shape[1:3] if frames.ndim == 4 else (0, 0)
         shape = (codec.channels, height // codec.stride, width // codec.stride)
@@ -114,8 +145,15 @@ class Bundle:
             or latents.dtype != np.int8
             or latents.shape != expected
         ):
-            raise BundleError(f"{self.path / 'probe'}: frames and latents do not fit; {_RENEW}")
+            raise BundleError(f"{self.path / 'probe'}: frames and latents do not fit; {RENEW}")
         return frames.astype(np.uint8, copy=False), latents.astype(np.int8, copy=False)
+
+    def _array(self, entry: FileEntry) -> NDArray[np.generic]:
+        try:
+            array: NDArray[np.generic] = np.load(io.BytesIO(self.read(entry)), allow_pickle=False)
+        except (ValueError, EOFError) as fault:
+            raise BundleError(f"{self.path / entry.path}: not an array file; {RENEW}") from fault
+        return array
 
 
 def file_entry(root: Path, relative: str) -> FileEntry:
@@ -128,62 +166,43 @@ def file_entry(root: Path, relative: str) -> FileEntry:
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` whole or not at all; the last step of making a bundle."""
-    partial = root / f".{MANIFEST}.partial"
+    _write(root / MANIFEST, manifest)
+
+
+def write_signatures(root: Path, signatures: Signatures) -> None:
+    """Write ``signature.json`` whole or not at all."""
+    _write(root / SIGNATURE, signatures)
+
+
+def _write(path: Path, model: BaseModel) -> None:
+    partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
-        file.write(manifest.model_dump_json(indent=2) + "\n")
+        file.write(model.model_dump_json(indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(root / MANIFEST)
+    partial.replace(path)
 
 
-def _read_manifest(root: Path) -> Manifest:
-    path = root / MANIFEST
+def _find_signer(root: Path, text: bytes, trust: Trust) -> str:
+    path = root / SIGNATURE
+    if not path.exists():
+        raise TrustError(f"{root}: not signed; {_SIGN}")
+    given = parse(Signatures, path, read_small(path, _SIGN))
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_MANIFEST_BYTES + 1)
-    except OSError as fault:
-        raise BundleError(f"{path}: {fault.strerror}; give the directory of a bundle") from fault
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes; {_RENEW}")
-    try:
-        return Manifest.model_validate_json(text)
-    except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        problem = " ".join(first["msg"].split())
-        raise BundleError(f"{path}: {where}: {problem}; {_RENEW}") from fault
-
-
-def _verify(root: Path, entry: FileEntry) -> None:
-    path = root / entry.path
-    try:
-        # A link could lead out of the bundle, and opening a pipe would wait for ever.
-        if path.resolve() != root.resolve() / entry.path or not path.is_file():
-            raise BundleError(f"{path}: missing or not a plain file; {_RENEW}")
-        found = file_entry(root, entry.path)
-    except OSError as fault:
-        raise BundleError(f"{path}: {fault.strerror}; {_RENEW}") from fault
-    if found != entry:
-        raise BundleError(f"{path}: not the file that {MANIFEST} declares; {_RENEW}")
+        return trust.verify(Purpose.BUNDLE, text, given.signatures).name
+    except TrustError as fault:
+        raise TrustError(f"{root / MANIFEST}: {fault}; {_SIGN}") from fault
 
 
 def _read_models(root: Path, codec: Codec) -> tuple[EntropyModel, ...]:
     path = root / codec.entropy.path
     try:
-        models = read_models(path.read_bytes())
-    except (OSError, TableError) as fault:
-        raise BundleError(f"{path}: {fault}; {_RENEW}") from fault
+        models = read_models(read_file(root, codec.entropy))
+    except TableError as fault:
+        raise BundleError(f"{path}: {fault}; {RENEW}") from fault
     found = [len(model.contexts) for model in models]
     chains = range(nest.chains(codec.levels))
     declared = [nest.layers(chain, codec.levels) * codec.channels for chain in chains]
     if found != declared:
-        raise BundleError(f"{path}: models of {found} planes, declared are {declared}; {_RENEW}")
+        raise BundleError(f"{path}: models of {found} planes, declared are {declared}; {RENEW}")
     return models
-
-
-def _load_array(path: Path) -> NDArray[np.generic]:
-    try:
-        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as fault:
-        raise BundleError(f"{path}: not an array file; {_RENEW}") from fault
-    return array

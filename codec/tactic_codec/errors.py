@@ -42,3 +42,7 @@ class TableError(CodecError):
 
 class BundleError(CodecError):
     """A bundle that is missing, incomplete, tampered with, or of another format."""
+
+
+class TrustError(CodecError):
+    """A bundle or a trust file that no trusted key vouches for, or an old one."""

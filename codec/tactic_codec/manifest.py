@@ -102,11 +102,16 @@ class Probe(_Strict):
 
 
 class Manifest(_Strict):
-    """``manifest.json``."""
+    """``manifest.json``.
+
+    ``serial`` rises with every bundle of a name that is signed: a node that has run one refuses
+    those before it.
+    """
 
     format: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
     created: str
+    serial: int = Field(default=0, ge=0, lt=1 << 53)
     default_level: int = Field(default=0, ge=0)
     codec: Codec
     heads: tuple[Head, ...]

@@ -45,7 +45,7 @@ class Decoder:
     def __init__(self, bundle: Bundle, threads: int) -> None:
         self._bundle = bundle
         self._codec = bundle.codec
-        self._model = Model(bundle.file(bundle.codec.decoder), threads)
+        self._model = Model(bundle, bundle.codec.decoder, threads)
 
     def latent(self, packets: Sequence[Packet]) -> Latent:
         """Entropy-decode one frame, as far as it arrived.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
+from tactic_codec.manifest import FileEntry
 from tactic_gateway.errors import DecodeError
 
 _ERRORS_ONLY = 3
@@ -18,23 +19,34 @@ _ERRORS_ONLY = 3
 class Model:
     """A network that several threads may run at once.
 
+    Parameters
+    ----------
+    bundle : Bundle
+    entry : FileEntry
+        The file of the bundle that has the network.
+    threads : int
+        Threads that one call may use.
+
     Raises
     ------
     BundleError
         The file is not a network that ONNX Runtime can load.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, bundle: Bundle, entry: FileEntry, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                bundle.read(entry), options, providers=["CPUExecutionProvider"]
             )
+        except BundleError:
+            raise
         except Exception as fault:  # ONNX Runtime has no common base for its errors
-            raise BundleError(f"{path}: {_first_line(fault)}; export the bundle again") from fault
-        self._path = path
+            where = bundle.path / entry.path
+            raise BundleError(f"{where}: {_first_line(fault)}; export the bundle again") from fault
+        self._name = entry.path
         self._inputs = [each.name for each in self._session.get_inputs()]
 
     def run(self, *batch: NDArray[Any]) -> NDArray[Any]:
@@ -49,7 +61,7 @@ class Model:
             feed = dict(zip(self._inputs, batch, strict=True))
             return np.asarray(self._session.run(None, feed)[0])
         except Exception as fault:
-            raise DecodeError("model", f"{self._path.name}: {_first_line(fault)}") from fault
+            raise DecodeError("model", f"{self._name}: {_first_line(fault)}") from fault
 
 
 def _first_line(fault: Exception) -> str:

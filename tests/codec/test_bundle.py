@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tactic_codec.bundle import MAX_MANIFEST_BYTES, Bundle, file_entry, write_manifest
+from tactic_codec.bundle import Bundle, file_entry, write_manifest
+from tactic_codec.bundle_files import MAX_MANIFEST_BYTES
 from tactic_codec.contexts import Context
 from tactic_codec.entropy import EntropyModel, write_models
 from tactic_codec.errors import BundleError, PacketError
@@ -101,7 +102,7 @@ def test_open(root: Path) -> None:
     assert bundle.codec.wire_id == int(bundle.codec.id[:4], 16)
     assert tuple(len(model.contexts) for model in bundle.models) == PLANES
     assert bundle.models[0].tables is bundle.models[1].tables
-    assert bundle.file(bundle.manifest.heads[0].labels).read_text() == "cat\ndog\n"
+    assert bundle.read(bundle.manifest.heads[0].labels) == b"cat\ndog\n"
     frames, latents = bundle.probe()
     assert (frames.shape, latents.shape) == ((2, 16, 24, 3), (2, 2, CHANNELS, 2, 3))
 

@@ -1,5 +1,4 @@
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 
 from tactic_codec.bundle import Bundle
 from tactic_device.encoders import base, choose, selection
-from tactic_device.encoders.selection import model_file, probe
+from tactic_device.encoders.selection import model_of, probe
 from tactic_device.errors import EncoderError
 
 INSTALLED = [("litert", "ai_edge_litert"), ("onnxruntime", "onnxruntime")]
@@ -23,7 +22,7 @@ def test_runtimes_give_the_latents_at_any_geometry(
     bundle: Bundle, runtime: str, package: str
 ) -> None:
     pytest.importorskip(package)
-    encoder = base.load(runtime, model_file(bundle, 0, runtime), threads=1)
+    encoder = base.load(runtime, model_of(bundle, 0, runtime), threads=1)
     rng = np.random.default_rng(2)
     for shape in ((16, 24, 3), (32, 32, 3), (16, 24, 3)):
         pixels = rng.integers(0, 256, shape, np.uint8)
@@ -47,7 +46,7 @@ def test_a_missing_runtime_is_a_recorded_reason(
     real = selection.probe
 
     def without_litert(
-        of: Bundle, level: int, runtime: str, model: Path, threads: int
+        of: Bundle, level: int, runtime: str, model: bytes, threads: int
     ) -> str | None:
         there = runtime == "onnxruntime"
         return real(of, level, runtime, model, threads) if there else "ImportError: x"
@@ -68,11 +67,9 @@ def test_wrong_latents_are_refused_with_the_reason(wrong_bundle: Bundle) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_cannot_be_loaded_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_refused(bundle: Bundle) -> None:
     pytest.importorskip("onnxruntime")
-    broken = tmp_path / "broken.onnx"
-    broken.write_bytes(b"no model")
-    fault = probe(bundle, 0, "onnxruntime", broken, 1)
+    fault = probe(bundle, 0, "onnxruntime", b"no model", 1)
     assert fault is not None
     assert "\n" not in fault
 
@@ -94,4 +91,4 @@ def test_a_crashing_or_hanging_runtime_costs_only_its_process(
         return done
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert reason in (probe(bundle, 0, "litert", Path("x"), 1) or "")
+    assert reason in (probe(bundle, 0, "litert", b"", 1) or "")

@@ -64,7 +64,7 @@ def latents(
     bundle: Bundle, level: int, photos: tuple[NDArray[np.uint8], NDArray[np.int64]]
 ) -> NDArray[np.int8]:
     """Those of ONNX Runtime at the level."""
-    model = bundle.file(bundle.codec.encoders[nest.chain(level)].onnx)
+    model = ROOT / bundle.codec.encoders[nest.chain(level)].onnx.path
     return nest.coarsen(run_onnx(model, as_int8(photos[0])), level // 2)
 
 
@@ -78,8 +78,8 @@ def test_every_encoder_gives_the_probe(bundle: Bundle) -> None:
     frames, expected = bundle.probe()
     assert (len(bundle.codec.encoders), bundle.codec.levels) == (2, 5)
     for files, latents in zip(bundle.codec.encoders, expected, strict=True):
-        assert_near(run_onnx(bundle.file(files.onnx), as_int8(frames)), latents)
-        assert_near(run_tflite(bundle.file(files.tflite), as_int8(frames)), latents)
+        assert_near(run_onnx(ROOT / files.onnx.path, as_int8(frames)), latents)
+        assert_near(run_tflite(ROOT / files.tflite.path, as_int8(frames)), latents)
 
 
 def test_int8_costs_next_to_nothing(report: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ def test_runtimes_agree_on_photos(
     photos: tuple[NDArray[np.uint8], NDArray[np.int64]],
     latents: NDArray[np.int8],
 ) -> None:
-    model = bundle.file(bundle.codec.encoders[nest.chain(level)].tflite)
+    model = ROOT / bundle.codec.encoders[nest.chain(level)].tflite.path
     assert_near(nest.coarsen(run_tflite(model, as_int8(photos[0])), level // 2), latents)
 
 
@@ -127,10 +127,10 @@ def test_answers_are_as_reported(
     parity: dict[str, Any],
 ) -> None:
     pictures, labels = photos
-    head = bundle.file(bundle.manifest.heads[0].model)
+    head = ROOT / bundle.manifest.heads[0].model.path
     clean = run_onnx(head, pictures).argmax(axis=1)
     levels = np.full(latents.shape[:2], level)
-    decoded = run_onnx(bundle.file(bundle.codec.decoder), latents, levels)
+    decoded = run_onnx(ROOT / bundle.codec.decoder.path, latents, levels)
     ours = run_onnx(head, decoded).argmax(axis=1)
     psnr_db = 10 * np.log10(255**2 / np.mean((decoded.astype(float) - pictures) ** 2))
     # A fifth of the photos: three standard deviations of a share are at most 10 points.

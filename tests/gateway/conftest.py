@@ -157,6 +157,29 @@ def write_bundle(
     return root
 
 
+def replace_file(root: Path, relative: str, content: bytes) -> Bundle:
+    """Put other content into a bundle, and declare it."""
+    (root / relative).write_bytes(content)
+
+    def renew(value: Any) -> Any:
+        if isinstance(value, list):
+            return [renew(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("path") == relative:
+            return file_entry(root, relative).model_dump()
+        return {key: renew(each) for key, each in value.items()}
+
+    manifest = root / "manifest.json"
+    manifest.write_text(json.dumps(renew(json.loads(manifest.read_text()))))
+    return Bundle.open(root)
+
+
+@pytest.fixture
+def replaced() -> Callable[[Path, str, bytes], Bundle]:
+    return replace_file
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return Bundle.open(write_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))

@@ -98,7 +98,9 @@ def test_a_frame_becomes_a_mask_of_its_size(
     assert {c.index for c in result.answer.classes} == set(np.unique(mask))
 
 
-def test_masks_that_do_not_fit_are_refused(make_bundle: MakeBundle) -> None:
+def test_masks_that_do_not_fit_are_refused(
+    make_bundle: MakeBundle, replaced: Callable[[Path, str, bytes], Bundle]
+) -> None:
     bundle = Bundle.open(make_bundle("few", ("dark",), "segmentation"))
     opened = open_task(bundle, bundle.manifest.heads[0], threads=1, top=1)
     with pytest.raises(DecodeError, match="gives class 2 of 1 labels"):
@@ -107,8 +109,7 @@ def test_masks_that_do_not_fit_are_refused(make_bundle: MakeBundle) -> None:
     head = scores.manifest.heads[0].model_copy(update={"task": "segmentation"})
     with pytest.raises(DecodeError, match=r"gives float32 \(2, 3\) for pictures"):
         open_task(scores, head, threads=1, top=1).classes(pictures())
-    empty = Bundle.open(make_bundle("empty", ()))
-    (empty.path / "gateway/labels.txt").write_text("")
+    empty = replaced(make_bundle("empty", ()), "gateway/labels.txt", b"")
     with pytest.raises(BundleError, match=r"labels\.txt is empty"):
         open_task(empty, empty.manifest.heads[0], threads=1, top=1)
 

@@ -207,13 +207,23 @@ def test_a_head_that_does_not_fit_its_labels_is_found_at_the_start(
         Pipeline(Bundle.open(path), threads=1, top=5, now_ns=lambda: 0)
 
 
-def test_a_file_that_is_no_network(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
-    path = make_bundle("broken")
-    bundle = Bundle.open(path)
-    (path / "gateway/decoder.onnx").write_bytes(b"\x00nothing")
+def test_a_file_that_is_no_network(
+    make_bundle: Callable[..., Path], replaced: Callable[[Path, str, bytes], Bundle]
+) -> None:
+    bundle = replaced(make_bundle("broken"), "gateway/decoder.onnx", b"\x00nothing")
     with pytest.raises(BundleError, match=r"decoder\.onnx: .*export the bundle again") as caught:
         Pipeline(bundle, threads=1, top=5, now_ns=lambda: 0)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_changes_after_it_was_checked_is_not_used(
+    make_bundle: Callable[..., Path],
+) -> None:
+    path = make_bundle("changing")
+    bundle = Bundle.open(path)
+    (path / "gateway/labels.txt").write_text("dark\nmiddle\nother!\n")
+    with pytest.raises(BundleError, match=r"labels\.txt: not the file that manifest\.json"):
+        Pipeline(bundle, threads=1, top=5, now_ns=lambda: 0)
 
 
 def test_threads_work_until_told_to_stop(bench: Bench, make_frame: MakePacket) -> None:

@@ -22,7 +22,7 @@ from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.types import Latent
 from tactic_device.encoders.base import Encoder, load
-from tactic_device.encoders.selection import model_file
+from tactic_device.encoders.selection import model_of
 from tactic_gateway.decoder import Decoder
 
 NAME = "tactic"
@@ -123,11 +123,11 @@ class BundleCoder:
 
 
 def _encoder(bundle: Bundle, level: int) -> Encoder:
-    path = model_file(bundle, level, _RUNTIME)
+    model = model_of(bundle, level, _RUNTIME)
     try:
-        return load(_RUNTIME, path, threads=1)
+        return load(_RUNTIME, model, threads=1)
     except ImportError:
         raise
     except Exception as fault:  # ONNX Runtime has no common base for its errors
         line = str(fault).strip().partition("\n")[0]
-        raise BundleError(f"{path}: {line}; export the bundle again") from fault
+        raise BundleError(f"{bundle.path}: {line}; export the bundle again") from fault

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -30,13 +28,11 @@ class Encoder(Protocol):
         """
 
 
-Loader = Callable[[Path, int], Encoder]
-
 _MODULES = {"litert": "tflite", "tflite": "tflite", "onnxruntime": "onnx"}
 
 
-def load(runtime: str, model: Path, threads: int) -> Encoder:
-    """Load a model file with a runtime.
+def load(runtime: str, model: bytes, threads: int) -> Encoder:
+    """Load the content of a model file with a runtime.
 
     Raises
     ------

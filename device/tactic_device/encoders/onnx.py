@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ class OnnxEncoder:
         return np.ascontiguousarray(latent[0])
 
 
-def load(runtime: str, model: Path, threads: int) -> OnnxEncoder:
-    """Load an ``.onnx`` file; ``runtime`` is always ``onnxruntime``."""
+def load(runtime: str, model: bytes, threads: int) -> OnnxEncoder:
+    """Load the content of an ``.onnx`` file; ``runtime`` is always ``onnxruntime``."""
     package = importlib.import_module(runtime)
     options = package.SessionOptions()
     options.intra_op_num_threads = threads
@@ -34,4 +33,4 @@ def load(runtime: str, model: Path, threads: int) -> OnnxEncoder:
     # Otherwise it makes activations unsigned on x86, whose products saturate without VNNI.
     options.add_session_config_entry("session.qdqisint8allowed", "1")
     providers = ["CPUExecutionProvider"]
-    return OnnxEncoder(package.InferenceSession(str(model), options, providers=providers))
+    return OnnxEncoder(package.InferenceSession(model, options, providers=providers))

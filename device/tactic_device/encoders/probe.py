@@ -1,15 +1,19 @@
 """Try one runtime on the bundle's probe frames; run as a program of its own.
 
 An illegal instruction or a crash in a wheel kills this process and not the node. Arguments:
-runtime, model, frames.npy, latents.npy, chain, threads. Prints one JSON object.
+runtime, chain, threads. Standard input: model, frames and latents (``.npy``), each after its
+length (u64, little-endian): bytes that were checked, not names of files that may change. Prints
+one JSON object.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import struct
 import sys
 import time
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,13 +22,32 @@ from tactic_device.encoders.base import load
 MOST_LSB = 1
 MOST_SHARE = 0.005
 
+_LENGTH = struct.Struct("<Q")
+
+
+def pack(*parts: bytes) -> bytes:
+    """Put what `compare` needs into the form of standard input."""
+    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+
+
+def unpack(stream: BinaryIO) -> tuple[bytes, bytes, bytes]:
+    """Read what `pack` wrote: model, frames, latents."""
+    return _part(stream), _part(stream), _part(stream)
+
+
+def _part(stream: BinaryIO) -> bytes:
+    return stream.read(_LENGTH.unpack(stream.read(_LENGTH.size))[0])
+
 
 def compare(
-    runtime: str, model: Path, frames: Path, latents: Path, chain: int, threads: int
+    runtime: str, model: bytes, frames: bytes, latents: bytes, chain: int, threads: int
 ) -> str | None:
     """Return why the runtime's latents are not those expected, or None."""
     encoder = load(runtime, model, threads)
-    pictures, expected = np.load(frames), np.load(latents)[chain]
+    pictures, of_chains = (
+        np.load(io.BytesIO(each), allow_pickle=False) for each in (frames, latents)
+    )
+    expected = of_chains[chain]
     found = np.stack([encoder.encode(picture) for picture in pictures])
     if found.shape != expected.shape:
         return f"latents of shape {found.shape}, expected {expected.shape}"
@@ -35,11 +58,11 @@ def compare(
     return None
 
 
-def _main(runtime: str, model: str, frames: str, latents: str, *numbers: str) -> None:
+def _main(runtime: str, *numbers: str) -> None:
     started = time.perf_counter()
     try:
         chain, threads = map(int, numbers)
-        fault = compare(runtime, Path(model), Path(frames), Path(latents), chain, threads)
+        fault = compare(runtime, *unpack(sys.stdin.buffer), chain, threads)
     except Exception as error:  # runtimes raise whatever they like; the reason is what counts
         fault = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     print(json.dumps({"fault": fault, "took_s": round(time.perf_counter() - started, 3)}))

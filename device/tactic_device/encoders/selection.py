@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from tactic_codec import nest
 from tactic_codec.bundle import Bundle
+from tactic_device.encoders import probe as probing
 from tactic_device.encoders.base import PREFERENCE, Encoder, load
 from tactic_device.errors import EncoderError
 
@@ -54,7 +54,7 @@ def choose(bundle: Bundle, level: int, runtime: str, threads: int) -> Choice:
     """
     refused: dict[str, str] = {}
     for name in PREFERENCE if runtime == "auto" else (runtime,):
-        model = model_file(bundle, level, name)
+        model = model_of(bundle, level, name)
         fault = probe(bundle, level, name, model, threads)
         if fault is None:
             return Choice(load(name, model, threads), name, refused)
@@ -66,22 +66,27 @@ def choose(bundle: Bundle, level: int, runtime: str, threads: int) -> Choice:
     )
 
 
-def model_file(bundle: Bundle, level: int, runtime: str) -> Path:
-    """Find the encoder file of a rate level that a runtime reads."""
+def model_of(bundle: Bundle, level: int, runtime: str) -> bytes:
+    """Read the encoder of a rate level in the form that a runtime takes."""
     files = bundle.codec.encoders[nest.chain(level)]
-    return bundle.file(files.onnx if runtime == "onnxruntime" else files.tflite)
+    return bundle.read(files.onnx if runtime == "onnxruntime" else files.tflite)
 
 
-def probe(bundle: Bundle, level: int, runtime: str, model: Path, threads: int) -> str | None:
+def probe(bundle: Bundle, level: int, runtime: str, model: bytes, threads: int) -> str | None:
     """Try a runtime in a process of its own; return why it cannot be used, or None."""
     entries = bundle.manifest.probe
-    files = (model, bundle.file(entries.frames), bundle.file(entries.latents))
+    given = probing.pack(model, bundle.read(entries.frames), bundle.read(entries.latents))
     command = [sys.executable, "-m", "tactic_device.encoders.probe", runtime]
-    command += [*map(str, files), str(nest.chain(level)), str(threads)]
+    command += [str(nest.chain(level)), str(threads)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=PROBE_S, check=False, env=environment
+            command,
+            input=given,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         return f"gave no latents within {PROBE_S:g} s"

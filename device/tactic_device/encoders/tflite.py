@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ class TfliteEncoder:
         return np.ascontiguousarray(latent[0].transpose(2, 0, 1))
 
 
-def load(runtime: str, model: Path, threads: int) -> TfliteEncoder:
-    """Load a ``.tflite`` file."""
+def load(runtime: str, model: bytes, threads: int) -> TfliteEncoder:
+    """Load the content of a ``.tflite`` file."""
     package = importlib.import_module(_PACKAGES[runtime])
-    return TfliteEncoder(package.Interpreter(model_path=str(model), num_threads=threads))
+    return TfliteEncoder(package.Interpreter(model_content=model, num_threads=threads))

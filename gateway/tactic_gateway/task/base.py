@@ -47,8 +47,8 @@ class Task(ABC):
     def __init__(self, bundle: Bundle, head: Head, threads: int) -> None:
         self.name = head.name
         self.task = head.task
-        self.labels = bundle.file(head.labels).read_text(encoding="utf-8").splitlines()
-        self._model = Model(bundle.file(head.model), threads)
+        self.labels = bundle.read(head.labels).decode("utf-8").splitlines()
+        self._model = Model(bundle, head.model, threads)
         if not self.labels:
             raise BundleError(f"{bundle.path}: {head.labels.path} is empty; export it again")
 
