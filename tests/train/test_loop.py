@@ -17,7 +17,7 @@ from torch import Tensor
 from tactic_train import checkpoint
 from tactic_train.config import TrainConfig
 from tactic_train.errors import CheckpointError, HeadError, TrainError
-from tactic_train.loop import WARM_UP_STEPS, build, learning_rate, train
+from tactic_train.loop import RATES_PACE, WARM_UP_STEPS, build, learning_rate, train
 from tactic_train.rounding import rounded
 
 Toy = Callable[..., TrainConfig]
@@ -182,7 +182,7 @@ class Rates(torch.optim.Adam):
 
 
 @pytest.mark.parametrize(("arch", "pace"), [("lapped", 0.1), ("block", 0.1), ("paper", 1.0)])
-def test_the_encoder_learns_at_its_own_pace(
+def test_encoder_and_rates_learn_at_their_own_paces(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, pace: float
 ) -> None:
     monkeypatch.setattr(torch.optim, "Adam", Rates)
@@ -192,11 +192,13 @@ def test_the_encoder_learns_at_its_own_pace(
     expected = [learning_rate(*config.stage_at(step)) for step in range(config.steps)]
     assert len({round(rate, 12) for rate in expected}) > 1
     for (rates, _), rate in zip(Rates.seen, expected, strict=True):
-        assert rates == pytest.approx([pace * rate, rate])
+        assert rates == pytest.approx([pace * rate, RATES_PACE * rate, rate])
     trained = [id(parameter) for parameter in Rates.seen[0][1]]
     assert sorted(trained) == sorted(id(parameter) for parameter in system.parameters())
     encoder = [id(parameter) for parameter in system.codec.encoder.parameters()]
     assert trained[: len(encoder)] == encoder
+    rates_of = [*system.density.parameters(), system.codec.log_step]
+    assert trained[len(encoder) :][: len(rates_of)] == [id(parameter) for parameter in rates_of]
 
 
 def test_training_starts_warm_at_the_step_of_the_configuration(toy: Toy, tmp_path: Path) -> None:
@@ -265,6 +267,19 @@ def test_a_run_starts_from_another_ones_codec(toy: Toy, tmp_path: Path) -> None:
         torch.testing.assert_close(value, begun["codec"][name])
     for name, value in system.density.state_dict().items():
         torch.testing.assert_close(value, begun["density"][name])
+
+
+def test_a_density_that_was_never_trained_is_fitted_at_the_start(toy: Toy, tmp_path: Path) -> None:
+    drawing = {"steps": 1, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.0}
+    paper = {"arch": "paper", "channels": 4}
+    drawn, _ = train(toy(model=paper, stage=[drawing]), tmp_path / "first")
+    assert drawn.density.fresh
+    still = drawing | {"learning_rate": 1e-12, "final_learning_rate": 0.0}
+    begun, _ = train(toy(model=paper, stage=[still], start=tmp_path / "first"), tmp_path / "second")
+    pictures = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    level = torch.zeros(8, 4, dtype=torch.int64)
+    latent = begun.codec.encode(pictures, level)
+    assert begun.density.bits(latent, level).mean() < drawn.density.bits(latent, level).mean()
 
 
 def test_a_start_counts_by_its_content(toy: Toy, tmp_path: Path) -> None:

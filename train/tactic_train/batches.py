@@ -151,7 +151,12 @@ class Draw(NamedTuple):
 
 
 def draw(
-    seed: int, step: int, shape: tuple[int, int, int, int], levels: int, tail_drop: float
+    seed: int,
+    step: int,
+    shape: tuple[int, int, int, int],
+    levels: int,
+    tail_drop: float,
+    alone: int | None = None,
 ) -> Draw:
     """Draw for a whole batch, the same on any number of processes; each then cuts its share.
 
@@ -163,6 +168,8 @@ def draw(
     levels : int
     tail_drop : float
         Share of images whose last channels are coarser: between none and seven eighths of them.
+    alone : int or None
+        The level of every image, instead of all levels in turn.
     """
     rng = np.random.default_rng((seed, step, _NOISE))
     images, channels = shape[:2]
@@ -170,6 +177,8 @@ def draw(
     some = rng.integers(max(1, channels // 8), channels, images, endpoint=True)
     refined = np.where(rng.random(images) < tail_drop, some, channels)
     turns = np.repeat(np.arange(levels), np.arange(levels, 0, -1))
+    if alone is not None:
+        turns = np.array([alone])
     level = turns[(np.arange(images) + step * images) % len(turns), np.newaxis]
     coarser = np.arange(channels) >= refined[:, np.newaxis]
     level = np.where(coarser, np.minimum(level + 2, levels), level)

@@ -77,6 +77,8 @@ class Stage(Section):
     tail_drop: float = Field(default=0.0, ge=0, le=1)
     """Share of images of which only the first channels are refined, the last stay two levels
     coarser or, of the coarsest levels, are not sent: any prefix of a stream then decodes."""
+    level: int | None = Field(default=None, ge=0)
+    """Train this rate level alone; all of them in turn by default."""
     encoder: Literal["float", "int8", "fixed"] = "float"
     """``int8``: weights and activations of the encoder on the int8 grid, so that quantising it
     afterwards costs nothing (quantisation-aware training). ``fixed``: its weights are rounded to
@@ -125,6 +127,16 @@ class TrainConfig(Section):
     head: HeadConfig = HeadConfig()
     data: Data
     stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> TrainConfig:
+        for stage in self.stage:
+            if stage.level is not None and stage.level >= self.model.levels:
+                raise ValueError(
+                    f"a stage with level = {stage.level} needs model.levels above it, "
+                    f"not {self.model.levels}"
+                )
+        return self
 
     @property
     def steps(self) -> int:

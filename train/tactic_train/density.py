@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
-from tactic_train.networks.base import per_channel
+from tactic_train.networks.base import Codec, per_channel
 
 _SMALLEST = 1e-9
 
@@ -37,6 +37,27 @@ class LogisticMixture(nn.Module):
         start = torch.linspace(-1, 1, components)[:, None, None]
         self.mean = nn.Parameter(start.expand(shape).clone())
         self.log_scale = nn.Parameter(torch.zeros(shape))
+
+    @property
+    def fresh(self) -> bool:
+        """Neither trained nor fitted yet."""
+        return not (self.log_scale.any() or self.weight.any())
+
+    @torch.no_grad()
+    def fit(self, codec: Codec, pictures: Tensor) -> None:
+        """Scales from the spread of every channel: a logistic of variance s²π²/3.
+
+        Parameters
+        ----------
+        codec : Codec
+        pictures : float32 (N, 3, H, W) in [0, 1]
+        """
+        level = torch.zeros(len(pictures), codec.channels, dtype=torch.int64)
+        latent = codec.encode(pictures, level)
+        spread = latent.std(dim=(0, 2, 3)) / (codec.steps() / codec.steps()[0])
+        shares = torch.tensor([0.5, 1.0, 2.0])[: len(self.log_scale), None, None]
+        self.log_scale.copy_(torch.log(shares * spread.clamp_min(0.05) * 3**0.5 / torch.pi))
+        self.mean.copy_(latent.mean(dim=(0, 2, 3)) / (codec.steps() / codec.steps()[0]))
 
     def likelihood(self, latent: Tensor, level: Tensor) -> Tensor:
         """Probability mass of [y − ½, y + ½], eq. 7.

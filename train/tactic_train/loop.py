@@ -41,6 +41,10 @@ __all__ = ["build", "learning_rate", "load_weights", "train"]
 
 WARM_UP_STEPS = 100
 
+#: learning rate of density and quantisation steps, relative to the rest: their few numbers are
+#: logarithms and shares that have to move by whole units in a short training
+RATES_PACE = 10.0
+
 
 def build(config: TrainConfig) -> System:
     """Make the untrained system of a configuration; the same seed gives the same weights.
@@ -136,13 +140,17 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 
 def _trained(system: System, config: TrainConfig) -> list[dict[str, Any]]:
-    """Parameter groups: the encoder at its own pace; decoder, density, a head that is tuned."""
+    """Parameter groups: encoder, rates, and the rest: the decoder and a head that is tuned."""
     system.head.requires_grad_(config.tunes_head)
     encoder = list(system.codec.encoder.parameters())
-    known = set(map(id, encoder))
+    rates = list(system.density.parameters())
+    if system.codec.log_step is not None:
+        rates.append(system.codec.log_step)
+    known = set(map(id, [*encoder, *rates]))
     others = [p for p in system.parameters() if p.requires_grad and id(p) not in known]
     return [
         {"params": encoder, "pace": system.codec.encoder_learning_rate},
+        {"params": rates, "pace": RATES_PACE},
         {"params": others, "pace": 1.0},
     ]
 
@@ -152,6 +160,8 @@ def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     pictures = some_crops(photos.train, config.data.crop_px, config.seed)
     if config.start:
         load_start(config, system)
+        if system.density.fresh:
+            system.density.fit(system.codec, pictures)
     elif isinstance(system.codec, LappedCodec):
         warm_start(system.codec, system.density, pictures, config.model.step)
     if system.head.fresh and config.tunes_head:
@@ -241,7 +251,9 @@ class _Run:
         side = self.config.data.crop_px // self.system.codec.stride
         model = self.config.model
         shape = (self.config.batch, model.channels, side, side)
-        drawn = draw(self.config.seed, step, shape, model.levels, stage.tail_drop)
+        drawn = draw(
+            self.config.seed, step, shape, model.levels, stage.tail_drop, alone=stage.level
+        )
         return Draw(*(part[self.share].to(self.accelerator.device) for part in drawn))
 
     def _after(self, done: int, sample: Sample, losses: Losses) -> None:

@@ -51,8 +51,7 @@ def warm_start(codec: LappedCodec, density: LogisticMixture, pictures: Tensor, s
             last = block.body[-1]
             assert isinstance(last, nn.Conv2d)
             _set(last, torch.zeros_like(last.weight))
-    level = torch.zeros(len(pictures), codec.channels, dtype=torch.int64)
-    _fit(density, codec.encode(pictures, level), codec.steps())
+    density.fit(codec, pictures)
 
 
 def _linear_path(decoder: nn.Sequential) -> tuple[nn.Conv2d, ...]:
@@ -101,11 +100,3 @@ def _set(conv: nn.Conv2d, taps: Tensor, *, random: float = RANDOM, first: int = 
     conv.weight[:rows, :columns, first : first + height, first : first + width] += taps
     assert conv.bias is not None
     conv.bias.zero_()
-
-
-def _fit(density: LogisticMixture, latent: Tensor, steps: Tensor) -> None:
-    """Scales from the spread of every channel: a logistic of variance s²π²/3."""
-    spread = latent.std(dim=(0, 2, 3)) / steps
-    shares = torch.tensor([0.5, 1.0, 2.0])[: len(density.log_scale), None, None]
-    density.log_scale.copy_(torch.log(shares * spread.clamp_min(0.05) * 3**0.5 / torch.pi))
-    density.mean.zero_()
