@@ -205,13 +205,13 @@ class Site:
         mqtt = {"host": "127.0.0.1", "port": port}
         gateway: Tables = {
             "gateway": {"site": "lab", "health_interval_s": 1.0},
-            "bundles": {"paths": [str(self.bundle)]},
+            "bundles": {"paths": [str(self.bundle)], "unsigned": True},
             "store": {"path": "gateway.db"},
             "mqtt": mqtt,
         }
         device: Tables = {
             "node": {"site": "lab", "node": "cam1"},
-            "bundle": {"path": str(self.bundle)},
+            "bundle": {"path": str(self.bundle), "unsigned": True},
             "source": {"kind": "folder", "path": "pictures"},
             "encoder": {"runtime": "onnxruntime"},
             "outbox": {"path": "outbox"},

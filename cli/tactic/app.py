@@ -10,6 +10,7 @@ import typer
 
 from tactic import __version__
 from tactic.reproduce.command import app as reproduce_app
+from tactic.trust.command import app as trust_app
 from tactic_codec.errors import TacticError
 
 app = typer.Typer(
@@ -20,10 +21,11 @@ app = typer.Typer(
 )
 device_app = typer.Typer(no_args_is_help=True, help="The camera node.")
 gateway_app = typer.Typer(no_args_is_help=True, help="The gateway.")
-bundle_app = typer.Typer(no_args_is_help=True, help="Look at bundles.")
+bundle_app = typer.Typer(no_args_is_help=True, help="Look at bundles, and sign them.")
 app.add_typer(device_app, name="device")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(trust_app, name="trust")
 app.add_typer(reproduce_app, name="reproduce")
 
 RIVALS = ("jpeg", "webp", "avif")
@@ -150,11 +152,44 @@ def bundle_show(path: Annotated[Path, typer.Argument(help="A bundle's folder.")]
     sizes = ", ".join(f"{g.width}x{g.height}" for g in codec.geometries)
     print(f"{bundle.manifest.name}  id {codec.id[:16]}  wire id {codec.wire_id:04x}")
     print(f"made {bundle.manifest.created}, architecture {codec.arch}, stride {codec.stride}")
+    print(f"serial {bundle.manifest.serial}, manifest {bundle.digest[:16]}")
     print(f"{codec.channels} channels")
     print(f"rate levels 0 to {codec.levels - 1}, recommended {bundle.manifest.default_level}")
     print(f"frame sizes {sizes}")
     print(f"heads {', '.join(f'{h.name} ({h.task})' for h in bundle.manifest.heads)}")
     print(f"{len(bundle.manifest.files)} files, every SHA-256 as declared")
+
+
+@bundle_app.command("sign")
+def bundle_sign(
+    path: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    key: Annotated[Path, typer.Option(help="Private key of tactic trust init.")],
+    serial: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=2**53 - 1,
+            help="Higher than that of any bundle of this name that was signed.",
+        ),
+    ] = None,
+) -> None:
+    """Sign a bundle, so that nodes and gateways that trust the key run it."""
+    from tactic.trust.bundles import sign_bundle
+
+    bundle = sign_bundle(path, key, serial)
+    print(f"signed: {bundle.manifest.name}, serial {bundle.manifest.serial}")
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    path: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    trust: Annotated[Path, typer.Option(help="Trust file with the keys that count.")],
+) -> None:
+    """Check every file of a bundle, and that a trusted key signed it."""
+    from tactic.trust.bundles import verify_bundle
+
+    bundle = verify_bundle(path, trust)
+    print(f"{bundle.manifest.name}, serial {bundle.manifest.serial}: signed by {bundle.signer}")
 
 
 @app.command("eval")

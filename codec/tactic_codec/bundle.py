@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tactic_codec import nest
 from tactic_codec.bundle_files import RENEW, parse, read_file, read_small
+from tactic_codec.durable import replace_file
 from tactic_codec.entropy import EntropyModel, read_models
 from tactic_codec.errors import BundleError, PacketError, TableError, TrustError
 from tactic_codec.manifest import Codec, FileEntry, Manifest
@@ -175,12 +175,7 @@ def write_signatures(root: Path, signatures: Signatures) -> None:
 
 
 def _write(path: Path, model: BaseModel) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(model.model_dump_json(indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_file(path, model.model_dump_json(indent=2).encode() + b"\n")
 
 
 def _find_signer(root: Path, text: bytes, trust: Trust) -> str:

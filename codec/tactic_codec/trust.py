@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tactic_codec.durable import replace_file
 from tactic_codec.errors import TrustError
 from tactic_codec.signing import Moment, PublicKey, Purpose, Signature
 
@@ -147,3 +148,37 @@ def read(path: Path) -> Trust:
             return parse(file.read(MAX_TRUST_BYTES + 1), path)
     except OSError as fault:
         raise TrustError(f"{path}: {fault.strerror}; give the path of a trust file") from fault
+
+
+def write(path: Path, trust: Trust) -> None:
+    """Write a trust file, whole or not at all."""
+    replace_file(path, trust.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
+
+
+def update(path: Path, data: bytes, where: Path | str) -> Trust:
+    """Replace a trust file by its successor, if a key of the present one vouches for it.
+
+    Parameters
+    ----------
+    path : Path
+        The trust file in force.
+    data : bytes
+        The successor.
+    where : Path or str
+        Where it came from, for messages.
+
+    Raises
+    ------
+    TrustError
+        It is no successor, or the file cannot be written.
+    """
+    successor = parse(data, where)
+    try:
+        read(path).succeed(successor)
+    except TrustError as fault:
+        raise TrustError(f"{where}: {fault}") from fault
+    try:
+        write(path, successor)
+    except OSError as fault:
+        raise TrustError(f"{path}: {fault.strerror}; make its folder writable") from fault
+    return successor

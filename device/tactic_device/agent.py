@@ -20,6 +20,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
 from tactic_codec.packet import HEADER_BYTES, TIME_UNIT_NS, Kind, Packet
+from tactic_codec.trusting import NOBODY
 from tactic_device import encoders, health
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
@@ -31,6 +32,7 @@ from tactic_device.log import Log
 from tactic_device.outbox import Outbox
 from tactic_device.sources import Shot, Source, open_source
 from tactic_device.topics import Topics
+from tactic_device.trusted import accept, open_bundle
 from tactic_device.uplink import Uplink
 
 _UINT32 = 0xFFFF_FFFF
@@ -78,13 +80,14 @@ def run(
     TacticError
         See the branches of `tactic_device.errors`.
     """
-    bundle = Bundle.open(config.bundle.path)
+    bundle = open_bundle(config.bundle)
     geometry = find_geometry(bundle, config.encoder.geometry)
     level = find_level(bundle, config.encoder.level)
     # A missing camera is found before the slower search for a runtime.
     with closing(open_source(config.source, clock_ns, stop.wait)) as source:
         choice = encoders.choose(bundle, level, config.encoder.runtime, config.encoder.threads)
         coder = Coder(bundle, choice.encoder, geometry, level, config.encoder.budget_bytes)
+        accept(config.bundle, bundle)
         _run(config, coder, choice, source, stop, log, make_uplink)
 
 
@@ -133,6 +136,7 @@ def _log_start(
         node=f"{config.node.site}/{config.node.node}",
         boot=outbox.boot,
         bundle=bundle.codec.id[:16],
+        signed_by=bundle.signer or NOBODY,
         runtime=choice.runtime,
         refused=choice.refused,
         rans=f"{rans.backend()} ({rans.why()})",

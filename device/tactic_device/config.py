@@ -10,6 +10,7 @@ from tactic_codec.config import LocalPath, Section
 from tactic_codec.errors import ConfigError
 from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
+from tactic_codec.trusting import TrustSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9-][a-z0-9_-]{0,31}$")]
@@ -22,8 +23,8 @@ class Node(Section):
     node: NodeName
 
 
-class BundleSettings(Section):
-    """The codec to run."""
+class BundleSettings(TrustSettings):
+    """The codec to run, and whose it may be."""
 
     path: LocalPath
 

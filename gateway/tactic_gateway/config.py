@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from tactic_codec import config
 from tactic_codec.config import LocalPath, Section
+from tactic_codec.trusting import TrustSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 
@@ -20,8 +21,8 @@ class Gateway(Section):
     health_interval_s: float = Field(default=60.0, ge=1.0, le=3600.0)
 
 
-class Bundles(Section):
-    """``[bundles]``: the bundles whose frames this gateway can decode."""
+class Bundles(TrustSettings):
+    """``[bundles]``: the bundles whose frames this gateway can decode, and whose they may be."""
 
     paths: Annotated[tuple[LocalPath, ...], Field(min_length=1)]
 

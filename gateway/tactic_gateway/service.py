@@ -19,6 +19,7 @@ from types import FrameType
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
+from tactic_codec.trusting import NOBODY
 from tactic_gateway import config as configuration
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import StoreError
@@ -170,14 +171,21 @@ class Service:
 def _pipelines(config: GatewayConfig, log: Log) -> dict[int, Pipeline]:
     threads = max(1, (os.cpu_count() or 1) // config.workers.threads)
     pipelines: dict[int, Pipeline] = {}
+    trust = config.bundles.read_trust()
     for path in config.bundles.paths:
-        bundle = Bundle.open(path)
+        bundle = Bundle.open(path, trust)
         wire = bundle.codec.wire_id
         if wire in pipelines:
             raise BundleError(
                 f"{path}: its wire id {wire:04x} is also that of another path; remove one of them"
             )
         pipelines[wire] = Pipeline(bundle, threads, config.results.top, time.time_ns)
-        log.info("bundle_open", path=path, name=bundle.manifest.name, id=bundle.codec.id)
+        log.info(
+            "bundle_open",
+            path=path,
+            name=bundle.manifest.name,
+            id=bundle.codec.id,
+            signed_by=bundle.signer or NOBODY,
+        )
     log.info("entropy_coder", backend=rans.backend(), why=rans.why())
     return pipelines

@@ -79,6 +79,7 @@ def configure(tmp_path: Path, bundle: Bundle, pictures: Path) -> Callable[..., D
         path = tmp_path / "device.toml"
         path.write_text(
             f'[node]\nsite = "yard"\nnode = "cam1"\n[bundle]\npath = "{bundle.path}"\n'
+            "unsigned = true\n"
             f'[outbox]\npath = "outbox"\n[encoder]\nruntime = "onnxruntime"\n{encoder}\n'
             f'[source]\nkind = "folder"\npath = "{pictures}"\ndrain_s = 0.2\n{source}\n'
         )

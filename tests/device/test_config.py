@@ -13,6 +13,7 @@ site = "yard"
 node = "cam1"
 [bundle]
 path = "bundle"
+unsigned = true
 [source]
 kind = "folder"
 path = "pictures"
@@ -65,12 +66,14 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         ('site = "yard"', "", r"device.toml:1: node.site: required"),
         ('site = "yard"', 'sight = "yard"', r"device.toml:2: node.sight: unknown key; .*site"),
         ('node = "cam1"', 'node = "_cam"', r"device.toml:3: node.node: .*'_cam'"),
-        ('path = "pictures"', "", r"device.toml:6: source: kind folder needs path"),
-        ('path = "pictures"', "fsp = 2", r"device.toml:8: source.fsp: unknown key; .*fps"),
-        ('kind = "folder"', 'kind = "opencv"', r"device.toml:6: source: kind opencv needs"),
+        ("unsigned = true", "", r"device.toml:4: bundle: add trust = FILE .*or unsigned = true"),
+        ("= true", '= true\ntrust = "t"', r"device.toml:4: bundle: trust and unsigned exclude"),
+        ('path = "pictures"', "", r"device.toml:7: source: kind folder needs path"),
+        ('path = "pictures"', "fsp = 2", r"device.toml:9: source.fsp: unknown key; .*fps"),
+        ('kind = "folder"', 'kind = "opencv"', r"device.toml:7: source: kind opencv needs"),
         ("[bundle]", "[mqtt]\nport = 0\n[bundle]", r"device.toml:5: mqtt.port: .*0"),
         ("[bundle]", '[mqtt]\npassword = "x"\n[bundle]', r":4: mqtt: a password needs a user"),
-        ('path = "outbox"', 'path = "o"\nmax_bytes = 1', r":11: outbox.max_bytes: .*4194304"),
+        ('path = "outbox"', 'path = "o"\nmax_bytes = 1', r":12: outbox.max_bytes: .*4194304"),
         ("[bundle]", "[encoder]\nbudget_bytes = 23\n[bundle]", r":5: encoder.budget_bytes: .*23"),
         ("[bundle]", "[bundel]\n[bundle]", r":4: bundel: unknown key; did you mean bundle"),
     ],

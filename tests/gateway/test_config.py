@@ -16,7 +16,15 @@ from tactic_gateway import service
 from tactic_gateway.config import GatewayConfig, load
 
 EXAMPLE = Path(__file__).parents[2] / "gateway" / "gateway.example.toml"
-SHORTEST = '[gateway]\nsite = "lab"\n[bundles]\npaths = ["b"]\n[store]\npath = "s.db"\n'
+SHORTEST = """\
+[gateway]
+site = "lab"
+[bundles]
+paths = ["b"]
+unsigned = true
+[store]
+path = "s.db"
+"""
 
 
 @pytest.fixture
@@ -61,14 +69,16 @@ def test_the_example_shows_every_key() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SHORTEST + "[mqtt]\nprt = 1\n", "8: mqtt.prt: unknown key; did you mean port?"),
-        (SHORTEST + '[mqtt]\nport = "x"\n', "8: mqtt.port: "),
+        (SHORTEST + "[mqtt]\nprt = 1\n", "9: mqtt.prt: unknown key; did you mean port?"),
+        (SHORTEST + '[mqtt]\nport = "x"\n', "9: mqtt.port: "),
         (SHORTEST.replace("lab", "La b"), "2: gateway.site: "),
+        (SHORTEST.replace("unsigned = true\n", ""), "3: bundles: add trust = FILE (tactic"),
+        (SHORTEST.replace("= true", '= true\ntrust = "t"'), "3: bundles: trust and unsigned ex"),
         (SHORTEST.replace('"b"', ""), "4: bundles.paths: "),
-        (SHORTEST + '[mqtt]\npassword = "x"\n', "7: mqtt: a password without a user; add user"),
+        (SHORTEST + '[mqtt]\npassword = "x"\n', "8: mqtt: a password without a user; add user"),
         (
             SHORTEST + '[mqtt]\nuser = "u"\npassword = "x"\npassword_file = "y"\n',
-            "7: mqtt: password and password_file exclude each other; remove one",
+            "8: mqtt: password and password_file exclude each other; remove one",
         ),
         ('[gateway]\nsite = "lab"\n', "1: bundles: required but missing; add it"),
     ],

@@ -124,7 +124,7 @@ def node_on(broker: Mosquitto) -> Iterator[Node]:
 def configured(tmp_path: Path, bundle: Bundle) -> Configured:
     return lambda port: GatewayConfig(
         gateway=Gateway(site="lab"),
-        bundles=Bundles(paths=(bundle.path,)),
+        bundles=Bundles(paths=(bundle.path,), unsigned=True),
         store=StoreSection(path=tmp_path / "gateway.db"),
         mqtt=Mqtt(host="127.0.0.1", port=port),
     )
@@ -203,7 +203,7 @@ def test_killed_after_the_acknowledgement_nothing_is_lost(
 ) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(
-        f'[gateway]\nsite = "lab"\n[bundles]\npaths = ["{bundle.path}"]\n'
+        f'[gateway]\nsite = "lab"\n[bundles]\npaths = ["{bundle.path}"]\nunsigned = true\n'
         f'[store]\npath = "gateway.db"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
     )
     command = [sys.executable, "-c", PROGRAM, str(path)]

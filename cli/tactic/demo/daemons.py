@@ -19,6 +19,7 @@ site = "{site}"
 
 [bundles]
 paths = [{bundle}]
+trust = "trust/trust.json"
 
 [store]
 path = "gateway.db"
@@ -35,6 +36,7 @@ node = "{node}"
 
 [bundle]
 path = {bundle}
+trust = "trust/trust.json"
 
 [source]
 kind = "folder"

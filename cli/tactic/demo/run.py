@@ -24,6 +24,8 @@ from tactic.demo.photos import Photo, photos, write_folder
 from tactic.demo.rivals import smallest
 from tactic.demo.sheet import draw_sheet
 from tactic.evaluate.files import jpeg, webp
+from tactic.trust.bundles import sign_bundle
+from tactic.trust.roots import init
 from tactic_codec.bundle import Bundle
 from tactic_codec.packet import unpack
 from tactic_codec.types import FrameKey
@@ -63,7 +65,7 @@ def run_demo(out: Path, *, as_json: bool, train_first: bool) -> None:
     say = console.print
     say(f"{len(frames)} frames of real photos and clips")
     path = _bundle(folder, frames, train_first, say)
-    bundle = Bundle.open(path)
+    bundle = _sign(folder, path)
     write_folder(frames, folder / "frames")
     broker, results, duplicates = _transmit(folder, path, frames, say)
     outcomes = _judge(folder, bundle, frames, results, say)
@@ -101,7 +103,14 @@ def _bundle(folder: Path, frames: list[Photo], train_first: bool, say: Say) -> P
     path = Path(__file__).parents[3] / "bundles" / "photo1000"
     if not path.is_dir():
         raise DemoError(f"{path}: the shipped bundle is not there; run from a checkout")
-    return path
+    # The demo signs its bundle, and what ships stays as it is.
+    return shutil.copytree(path, folder / "bundle")
+
+
+def _sign(folder: Path, path: Path) -> Bundle:
+    """Make a trust root for this demo alone, and sign the bundle with it."""
+    init(folder / "trust", "demo")
+    return sign_bundle(path, folder / "trust/demo.key", serial=1)
 
 
 def _transmit(
