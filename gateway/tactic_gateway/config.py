@@ -66,11 +66,17 @@ class StoreSection(Section):
 
 
 class Workers(Section):
-    """``[workers]``: how frames are decoded. A batch holds frames of one size."""
+    """``[workers]``: the processes that decode. A batch holds frames of one size.
 
-    threads: int = Field(default=1, ge=1, le=64)
+    ``batch_limit_s`` and ``memory_limit_bytes`` are what a batch may take: a process that needs
+    more is ended, started again, and its frames are tried one by one.
+    """
+
+    processes: int = Field(default=1, ge=1, le=64)
     batch: int = Field(default=8, ge=1, le=256)
     batch_wait_ms: float = Field(default=5.0, ge=0.0, le=1000.0)
+    batch_limit_s: float = Field(default=60.0, ge=1.0, le=3600.0)
+    memory_limit_bytes: int = Field(default=2 << 30, ge=256 << 20, le=1 << 46)
 
 
 class Results(Section):

@@ -35,6 +35,8 @@ class Database:
         except (sqlite3.Error, OSError) as fault:
             raise StoreError(f"{path}: {fault}; {_REMEDY}") from fault
         try:
+            # Works on an empty file only: what is deleted can go back to the disk step by step.
+            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             _migrate(self._db, path)
@@ -71,15 +73,20 @@ class Database:
                     self._db.execute("ROLLBACK")
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    scripts = sorted(
+def scripts() -> list[tuple[int, str]]:
+    """Number and text of every step of the schema, in order."""
+    return sorted(
         (int(file.name[:3]), file.read_text(encoding="utf-8"))
         for file in resources.files("tactic_gateway").joinpath("schema").iterdir()
         if file.name.endswith(".sql")
     )
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    steps = scripts()
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > scripts[-1][0]:
+    if version > steps[-1][0]:
         raise StoreError(f"{path}: schema {version} of a newer tactic; upgrade this program")
-    for number, script in scripts:
+    for number, script in steps:
         if number > version:
             db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -28,3 +28,15 @@ class DecodeError(GatewayError):
         super().__init__(f"frame not decoded ({reason}): {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class WorkerLostError(GatewayError):
+    """A worker process that died or had to be killed; it is started again.
+
+    ``reason`` is ``crash``, ``timeout`` or ``memory``.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"worker lost ({reason}): {detail}")
+        self.reason = reason
+        self.detail = detail

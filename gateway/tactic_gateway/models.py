@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from tactic_codec.errors import BundleError
 from tactic_codec.manifest import FileEntry
 from tactic_gateway.errors import DecodeError
 
-_ERRORS_ONLY = 3
+# What fails is raised as well; ONNX Runtime would write it to standard error besides.
+_FATAL_ONLY = 4
+_NO_MEMORY = re.compile(r"allocate memory|bad.?alloc", re.IGNORECASE)
 
 
 class Model:
-    """A network that several threads may run at once.
+    """A network.
 
     Parameters
     ----------
@@ -31,19 +34,23 @@ class Model:
     ------
     BundleError
         The file is not a network that ONNX Runtime can load.
+    MemoryError
+        There is not enough memory for it.
     """
 
     def __init__(self, bundle: Bundle, entry: FileEntry, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         try:
             self._session = onnxruntime.InferenceSession(
                 bundle.read(entry), options, providers=["CPUExecutionProvider"]
             )
-        except BundleError:
+        except (BundleError, MemoryError):
             raise
         except Exception as fault:  # ONNX Runtime has no common base for its errors
+            if _NO_MEMORY.search(str(fault)):
+                raise MemoryError(_first_line(fault)) from fault
             where = bundle.path / entry.path
             raise BundleError(f"{where}: {_first_line(fault)}; export the bundle again") from fault
         self._name = entry.path
@@ -56,11 +63,17 @@ class Model:
         ------
         DecodeError
             ``model``: ONNX Runtime refuses the input or fails.
+        MemoryError
+            There is not enough memory for it.
         """
         try:
             feed = dict(zip(self._inputs, batch, strict=True))
             return np.asarray(self._session.run(None, feed)[0])
+        except MemoryError:
+            raise
         except Exception as fault:
+            if _NO_MEMORY.search(str(fault)):
+                raise MemoryError(_first_line(fault)) from fault
             raise DecodeError("model", f"{self._name}: {_first_line(fault)}") from fault
 
 

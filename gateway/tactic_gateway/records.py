@@ -8,11 +8,11 @@ from enum import IntEnum
 from tactic_codec.drop import DropRecord
 from tactic_codec.packet import Packet
 from tactic_codec.types import FrameKey
-from tactic_gateway.task import Result
+from tactic_gateway.results import Result
 
 
 class Status(IntEnum):
-    """Where a packet stands; see ``schema/001.sql``."""
+    """Where a packet stands; see ``schema``."""
 
     NEW = 0
     CLAIMED = 1
@@ -53,6 +53,8 @@ class Job:
     key : FrameKey
     bundle : int
         uint16, the bundle that its packets name.
+    priority : int
+        0 … 3.
     received_ns : int
         Unix time at which its first packet arrived.
     booted_unix_ns : int or None
@@ -64,6 +66,7 @@ class Job:
     id: int
     key: FrameKey
     bundle: int
+    priority: int
     received_ns: int
     booted_unix_ns: int | None
     raws: tuple[bytes, ...]

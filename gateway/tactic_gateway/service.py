@@ -1,7 +1,8 @@
 """The gateway process: start, loop, drain, stop.
 
-Order of starting: bundles, store, workers, ingest, connection; so a packet is only ever taken when
-everything behind it works. Order of stopping: broker presence, ingest, workers, store.
+Order of starting: bundles, worker processes, store, ingest, connection. Worker processes load
+their networks meanwhile: what is stored and acknowledged does not wait for them. Order of stopping:
+broker presence, ingest, workers, store.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
-from tactic_codec.errors import BundleError
+from tactic_codec.errors import BundleError, TacticError
 from tactic_codec.trusting import NOBODY
 from tactic_gateway import config as configuration
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import StoreError
 from tactic_gateway.ingest import Ingest
 from tactic_gateway.log import Log
+from tactic_gateway.messages import Setup
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.mqtt import Broker
-from tactic_gateway.pipeline import Pipeline
+from tactic_gateway.process import Process
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
 from tactic_gateway.workers import Workers
@@ -74,7 +77,9 @@ class Service:
         self._topics = Topics(config.mqtt.root, config.gateway.site)
         self._greeted = threading.Event()
         self._started_s = time.monotonic()
-        self._pipelines = _pipelines(config, log)
+        self._fault: TacticError | None = None
+        self._bundles = _open_bundles(config, log)
+        self._processes = [Process(self._setup()) for _ in range(config.workers.processes)]
         self._broker = Broker(
             config.mqtt,
             self._topics,
@@ -83,12 +88,10 @@ class Service:
             rng=random.SystemRandom(),
         )
         self._store = Store(config.store.path)
-        log.info("store_open", path=config.store.path, **self._store.requeue(self._pipelines))
+        log.info("store_open", path=config.store.path, **self._store.requeue(self._bundles))
         self._workers = Workers(
             self._store,
-            self._pipelines,
-            batch=config.workers.batch,
-            batch_wait_s=config.workers.batch_wait_ms / 1000,
+            config.workers,
             topics=self._topics,
             publish=self._send_result,
             metrics=self._metrics,
@@ -104,7 +107,13 @@ class Service:
         )
 
     def run(self, stop: threading.Event) -> int:
-        """Work until ``stop`` is set; 0, or 1 if a thread ended by itself."""
+        """Work until ``stop`` is set; 0, or 1 if a thread ended by itself.
+
+        Raises
+        ------
+        TacticError
+            A worker cannot use a bundle.
+        """
         threads = self._start_threads(stop)
         self._broker.start(self._ingest.offer, self._greeted.set)
         self._log.info("gateway_ready", site=self._config.gateway.site)
@@ -119,11 +128,13 @@ class Service:
         failed = not stop.is_set()
         stop.set()
         self._drain(threads)
+        if self._fault is not None:
+            raise self._fault
         return int(failed)
 
     def _start_threads(self, stop: threading.Event) -> list[threading.Thread]:
         targets: list[Callable[[threading.Event], None]] = [self._ingest.run]
-        targets += [self._workers.run] * self._config.workers.threads
+        targets += [partial(self._workers.run, process) for process in self._processes]
         threads = [threading.Thread(target=self._guard, args=(t, stop)) for t in targets]
         for thread in threads:
             thread.start()
@@ -132,6 +143,8 @@ class Service:
     def _guard(self, target: Callable[[threading.Event], None], stop: threading.Event) -> None:
         try:
             target(stop)
+        except TacticError as fault:
+            self._fault = fault
         except Exception as fault:  # a fault of the program: say so, and let it be restarted
             self._log.error("thread_ended", error=f"{type(fault).__name__}: {fault}")
 
@@ -144,10 +157,20 @@ class Service:
         self._store.close()
         self._log.info("gateway_stopped", **self._metrics.snapshot())
 
+    def _setup(self) -> Setup:
+        config = self._config
+        return Setup(
+            bundles=tuple((str(each.path), each.digest) for each in self._bundles.values()),
+            threads=max(1, (os.cpu_count() or 1) // config.workers.processes),
+            top=config.results.top,
+            memory_bytes=config.workers.memory_limit_bytes,
+            parent=os.getpid(),
+        )
+
     def _report(self) -> None:
         health = {
             "uptime_s": round(time.monotonic() - self._started_s, 1),
-            "bundles": [f"{wire:04x}" for wire in self._pipelines],
+            "bundles": [f"{wire:04x}" for wire in self._bundles],
             "counters": self._metrics.snapshot(),
         }
         self._log.info("health", mqtt=self._broker.connected, **health)
@@ -168,18 +191,17 @@ class Service:
         self._broker.publish(topic, body, qos=1, retain=retain)
 
 
-def _pipelines(config: GatewayConfig, log: Log) -> dict[int, Pipeline]:
-    threads = max(1, (os.cpu_count() or 1) // config.workers.threads)
-    pipelines: dict[int, Pipeline] = {}
+def _open_bundles(config: GatewayConfig, log: Log) -> dict[int, Bundle]:
+    bundles: dict[int, Bundle] = {}
     trust = config.bundles.read_trust()
     for path in config.bundles.paths:
         bundle = Bundle.open(path, trust)
         wire = bundle.codec.wire_id
-        if wire in pipelines:
+        if wire in bundles:
             raise BundleError(
                 f"{path}: its wire id {wire:04x} is also that of another path; remove one of them"
             )
-        pipelines[wire] = Pipeline(bundle, threads, config.results.top, time.time_ns)
+        bundles[wire] = bundle
         log.info(
             "bundle_open",
             path=path,
@@ -188,4 +210,4 @@ def _pipelines(config: GatewayConfig, log: Log) -> dict[int, Pipeline]:
             signed_by=bundle.signer or NOBODY,
         )
     log.info("entropy_coder", backend=rans.backend(), why=rans.why())
-    return pipelines
+    return bundles

@@ -7,48 +7,48 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind
 from tactic_codec.types import FrameKey
+from tactic_delivery.ranges import RangeSet
+from tactic_gateway import accounts, settled
 from tactic_gateway.database import Database
 from tactic_gateway.records import Arrival, Birth, Job, Outcome, Status
-from tactic_gateway.task import Result
+from tactic_gateway.results import Result
 
-MAX_ATTEMPTS = 5
+#: A frame that was in hand this often when a worker was lost is not tried again.
+MOST_STRIKES = 2
+
+#: What one frame can have; others of a node that repeats part numbers are left alone.
+_MOST_PARTS = 7
 
 _FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_CRASHED = f"FROM packets WHERE status = 1 AND status < 3 AND attempts >= {MAX_ATTEMPTS}"
 
 # Node's current boot first: its counter may have started anew on another SD card.
 _LATEST = """
-INSERT INTO latest VALUES (:node, :task, :boot, :seq, :head)
-    ON CONFLICT (node, task) DO UPDATE SET boot = :boot, seq = :seq, head = :head
+INSERT INTO latest (node, task, boot, seq, head, model)
+    VALUES (:node, :task, :boot, :seq, :head, :model)
+    ON CONFLICT (node, task) DO UPDATE
+    SET boot = :boot, seq = :seq, head = :head, model = :model
     WHERE (:boot IS :current, :boot, :seq) >= (boot IS :current, boot, seq)
-"""
-
-_SETTLED = """
-SELECT min(pkt), count(*) FROM (
-    SELECT pkt, pkt - row_number() OVER (ORDER BY pkt) AS island
-    FROM packets WHERE node = :node AND boot = :boot
-) GROUP BY island
-UNION ALL SELECT first, count FROM drops WHERE node = :node AND boot = :boot
-ORDER BY 1
 """
 
 # "status < 3" is there for SQLite, which uses a partial index only where it reads the same term.
 _OPEN_FRAMES = """
-SELECT p.id, p.node, p.boot, p.seq, p.bundle, p.received_ns, b.booted_unix_ns, p.raw, p.attempts
+SELECT p.id, p.node, p.boot, p.seq, p.bundle, p.priority, p.received_ns, b.booted_unix_ns, p.raw,
+        p.strikes
     FROM packets p LEFT JOIN boots b ON b.node = p.node AND b.boot = p.boot
     WHERE p.status = 0 AND p.status < 3 ORDER BY p.id DESC LIMIT ?
 """
 
-_PARTS = """
+_PARTS = f"""
 SELECT raw FROM packets INDEXED BY packets_part
-    WHERE node = ? AND boot = ? AND seq = ? AND kind = 1 ORDER BY pkt
+    WHERE node = ? AND boot = ? AND seq = ? AND kind = 1 ORDER BY pkt LIMIT {_MOST_PARTS}
 """
 
 
@@ -61,13 +61,19 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
         self._wires: frozenset[int] = frozenset()
+        self._backlog = 0
         self.close = self._database.close
+
+    @property
+    def backlog(self) -> int:
+        """Frames that can be decoded and are not yet; those that a worker has in hand too."""
+        return self._backlog
 
     def requeue(self, wires: Collection[int]) -> dict[str, int]:
         """Take up what an earlier process left. Call once, before anything is claimed.
 
-        Frames that a process had in hand when it ended become new again; those that have seen
-        `MAX_ATTEMPTS` processes end have failed.
+        Frames that it had in hand when it ended become new again. That says nothing against
+        them: they are decoded in processes of their own.
 
         Parameters
         ----------
@@ -82,14 +88,6 @@ class Store:
         self._wires = frozenset(wires)
         with self._database.transaction() as db:
             db.execute(
-                "INSERT INTO failures SELECT node, boot, seq, 'crash',"
-                f" attempts || ' processes ended while decoding it' {_CRASHED}"
-                " ON CONFLICT DO NOTHING"
-            )
-            db.execute(
-                f"UPDATE packets SET status = {Status.FAILED} WHERE id IN (SELECT id {_CRASHED})"
-            )
-            db.execute(
                 "UPDATE packets SET status = iif(bundle IN (SELECT value FROM json_each(?)), 0, 2)"
                 " WHERE status < 3",
                 (json.dumps(sorted(wires)),),
@@ -97,7 +95,8 @@ class Store:
             counts = dict(
                 db.execute("SELECT status, count(*) FROM packets WHERE status < 3 GROUP BY status")
             )
-        return {"new": counts.get(Status.NEW, 0), "waiting": counts.get(Status.WAITING, 0)}
+        self._backlog = counts.get(Status.NEW, 0)
+        return {"new": self._backlog, "waiting": counts.get(Status.WAITING, 0)}
 
     def commit(
         self,
@@ -112,7 +111,6 @@ class Store:
         Counter of int
             Frames that wait, by the short id of their bundle.
         """
-        frames = (a.packet for a in arrivals if a.packet.kind is Kind.FRAME)
         with self._database.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO boots (node, boot, booted_unix_ns, birth)"
@@ -124,43 +122,48 @@ class Store:
                 " ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count",
                 (rejects or {}).items(),
             )
-            for arrival in arrivals:
-                self._insert(db, arrival)
-        return Counter(frame.bundle for frame in frames if frame.bundle not in self._wires)
+            stored = [arrival for arrival in arrivals if self._insert(db, arrival)]
+            accounts.book(db, stored)
+            settled.settle(db, _numbers(arrivals))
+        bundles = Counter(a.packet.bundle for a in stored if a.packet.kind is Kind.FRAME)
+        waiting = Counter({w: count for w, count in bundles.items() if w not in self._wires})
+        self._backlog += bundles.total() - waiting.total()
+        return waiting
 
-    def _insert(self, db: sqlite3.Connection, arrival: Arrival) -> None:
+    def _insert(self, db: sqlite3.Connection, arrival: Arrival) -> bool:
         node, packet = arrival.node, arrival.packet
         status = Status.DONE
         if packet.kind is Kind.FRAME:
             status = Status.NEW if packet.bundle in self._wires else Status.WAITING
         row = (node, packet.boot, packet.pkt, packet.kind, packet.seq, packet.bundle)
-        db.execute(
+        done = db.execute(
             "INSERT INTO packets"
-            " (node, boot, pkt, kind, seq, bundle, received_ns, status, raw)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node, boot, pkt) DO NOTHING",
-            (*row, arrival.received_ns, status, arrival.raw),
+            " (node, boot, pkt, kind, seq, bundle, priority, received_ns, status, raw)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node, boot, pkt) DO NOTHING",
+            (*row, packet.priority, arrival.received_ns, status, arrival.raw),
         )
         db.executemany(
             "INSERT INTO drops VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [(node, packet.boot, drop.first, drop.count, drop.reason) for drop in arrival.drops],
         )
+        return done.rowcount > 0
 
     def settled(self, node: str, boot: int) -> list[tuple[int, int]]:
-        """Packets of a boot that are stored or reported dropped.
+        """Packets of a boot that are or were stored, or are reported dropped.
 
         Returns
         -------
         list of (first, count)
-            By rising first number; ranges may overlap.
+            By rising first number; they neither overlap nor touch.
         """
         with self._database.transaction() as db:
-            return db.execute(_SETTLED, {"node": node, "boot": boot}).fetchall()
+            return settled.load(db, node, boot)
 
     def claim(self, limit: int) -> list[Job]:
         """Take the newest frames in hand, so that a backlog never delays live frames.
 
-        A frame that was in hand when an earlier process ended comes alone: should it be what
-        ends processes, it takes no other frame with it.
+        A frame that was in hand when a worker was lost comes alone: should it be the cause, it
+        takes no other frame with it.
 
         Returns
         -------
@@ -169,13 +172,35 @@ class Store:
         """
         with self._database.transaction() as db:
             rows = db.execute(_OPEN_FRAMES, (limit,)).fetchall()
-            untried = [row for row in rows if row[-1] == 0]
-            chosen = sorted(untried or rows[:1])
-            db.executemany(
-                "UPDATE packets SET status = 1, attempts = attempts + 1 WHERE id = ?",
-                [(row[0],) for row in chosen],
-            )
+            innocent = [row for row in rows if row[-1] == 0]
+            chosen = sorted(innocent or rows[:1])
+            db.executemany("UPDATE packets SET status = 1 WHERE id = ?", [(r[0],) for r in chosen])
             return [_job(db, row) for row in chosen]
+
+    def strike(self, jobs: Sequence[Job], reason: str, detail: str) -> list[FrameKey]:
+        """Give frames back that were in hand when a worker was lost.
+
+        Those that have been so `MOST_STRIKES` times have failed: they stay stored, and are not
+        tried again.
+
+        Returns
+        -------
+        list of FrameKey
+            The frames that have failed.
+        """
+        failed = []
+        with self._database.transaction() as db:
+            for job in jobs:
+                ((strikes,),) = db.execute(
+                    "UPDATE packets SET status = 0, strikes = strikes + 1 WHERE id = ?"
+                    " RETURNING strikes",
+                    (job.id,),
+                ).fetchall()
+                if strikes >= MOST_STRIKES:
+                    _fail(db, job, (reason, f"{detail}, {strikes} times with this frame in hand"))
+                    failed.append(job.key)
+        self._backlog -= len(failed)
+        return failed
 
     def job(self, key: FrameKey) -> Job | None:
         """Read a stored frame with the parts that have come since, to decode it again."""
@@ -198,15 +223,13 @@ class Store:
         fresh: list[tuple[Result, bool]] = []
         with self._database.transaction() as db:
             for outcome in outcomes:
-                key = outcome.job.key
-                status = Status.FAILED if outcome.failure else Status.DONE
-                db.execute("UPDATE packets SET status = ? WHERE id = ?", (status, outcome.job.id))
+                job = outcome.job
                 if outcome.failure:
-                    row = (key.node, key.boot, key.seq, *outcome.failure)
-                    db.execute(
-                        "INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
-                    )
-                fresh += [(r, _is_latest(db, r)) for r in outcome.results if _is_new(db, r)]
+                    _fail(db, job, outcome.failure)
+                else:
+                    db.execute("UPDATE packets SET status = 3 WHERE id = ?", (job.id,))
+                fresh += [(r, _is_latest(db, r)) for r in outcome.results if _is_new(db, job, r)]
+        self._backlog -= len(outcomes)
         return fresh
 
     def latest(self) -> list[tuple[str, str, str]]:
@@ -214,7 +237,7 @@ class Store:
         with self._database.transaction() as db:
             return db.execute(
                 "SELECT l.node, l.task, r.body FROM latest l"
-                " JOIN results r USING (node, boot, seq, head)"
+                " JOIN results r USING (node, boot, seq, head, model)"
             ).fetchall()
 
     def account(self) -> dict[str, int]:
@@ -233,31 +256,58 @@ class Store:
         }
 
 
-def _job(db: sqlite3.Connection, row: tuple[int, str, int, int, int, int, int, bytes, int]) -> Job:
-    ident, node, boot, seq, bundle, received_ns, booted_unix_ns, raw, _ = row
+def _numbers(arrivals: Sequence[Arrival]) -> dict[settled.NodeBoot, RangeSet]:
+    found: defaultdict[settled.NodeBoot, RangeSet] = defaultdict(RangeSet)
+    for arrival in arrivals:
+        numbers = found[arrival.node, arrival.packet.boot]
+        numbers.add(arrival.packet.pkt)
+        for drop in arrival.drops:
+            numbers.add(drop.first, drop.count)
+    return found
+
+
+def _job(db: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
+    ident, node, boot, seq, bundle, priority, received_ns, booted_unix_ns, raw, _ = row
     parts = [part for (part,) in db.execute(_PARTS, (node, boot, seq))]
-    key = FrameKey(node, boot, seq)
-    return Job(ident, key, bundle, received_ns, booted_unix_ns, (raw, *parts))
+    return Job(
+        id=ident,
+        key=FrameKey(node, boot, seq),
+        bundle=bundle,
+        priority=priority,
+        received_ns=received_ns,
+        booted_unix_ns=booted_unix_ns,
+        raws=(raw, *parts),
+    )
 
 
-def _is_new(db: sqlite3.Connection, result: Result) -> bool:
-    key = result.key
-    row = (key.node, key.boot, key.seq, result.head, result.task, result.to_json())
-    done = db.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+def _fail(db: sqlite3.Connection, job: Job, failure: tuple[str, str]) -> None:
+    key = job.key
+    db.execute("UPDATE packets SET status = 4 WHERE id = ?", (job.id,))
+    db.execute(_FAILURE, (key.node, key.boot, key.seq, *failure))
+
+
+def _is_new(db: sqlite3.Connection, job: Job, result: Result) -> bool:
+    key, finding = job.key, result.finding
+    row = (key.node, key.boot, key.seq, finding.head, finding.model, finding.task)
+    done = db.execute(
+        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (*row, job.priority, job.received_ns, result.to_json()),
+    )
     return done.rowcount > 0
 
 
 def _is_latest(db: sqlite3.Connection, result: Result) -> bool:
-    key = result.key
+    key, finding = result.key, result.finding
     current = db.execute(
         "SELECT boot FROM boots WHERE node = ? ORDER BY id DESC LIMIT 1", (key.node,)
     ).fetchone()
     row = {
         "node": key.node,
-        "task": result.task,
+        "task": finding.task,
         "boot": key.boot,
         "seq": key.seq,
-        "head": result.head,
+        "head": finding.head,
+        "model": finding.model,
         "current": current[0] if current else None,
     }
     return db.execute(_LATEST, row).rowcount > 0

@@ -105,7 +105,7 @@ def test_a_run_becomes_a_bundle(
 
     for runtime in ("litert", "onnxruntime"):
         assert encoders.choose(bundle, 0, runtime, 1).runtime == runtime
-    Pipeline(bundle, threads=1, top=2, now_ns=lambda: 0)
+    Pipeline(bundle, threads=1, top=2)
 
 
 def test_node_and_gateway_agree_at_every_level(

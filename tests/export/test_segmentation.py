@@ -132,4 +132,4 @@ def test_a_run_becomes_a_bundle_that_segments(
     for words in ("pixels as on the uncompressed picture", "| mean IoU, int8 encoder |"):
         assert words in card
     assert all(f"| {name} | {value} |" in card for name, value in parity.rows())
-    Pipeline(bundle, threads=1, top=2, now_ns=lambda: 0)
+    Pipeline(bundle, threads=1, top=2)

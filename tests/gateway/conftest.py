@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,10 @@ from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Prob
 from tactic_codec.packet import Kind, Packet, pack
 from tactic_codec.tables import Table, TableSet
 from tactic_gateway.log import Log
+from tactic_gateway.pipeline import Pipeline
+from tactic_gateway.pipes import Patience
+from tactic_gateway.records import Job
+from tactic_gateway.results import Verdict
 from tactic_gateway.store import Store
 
 STRIDE, CHANNELS, LEVELS, CHAINS = 4, 4, 3, 2
@@ -221,6 +225,27 @@ def store(tmp_path: Path, bundle: Bundle) -> Iterator[Store]:
     opened.requeue([bundle.codec.wire_id])
     yield opened
     opened.close()
+
+
+class Local:
+    """A worker in this process: what is decoded is the same, and quicker to start."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._pipeline = Pipeline(bundle, threads=1, top=2)
+
+    def start(self, left_s: Patience) -> None:
+        pass
+
+    def process(self, jobs: Sequence[Job], left_s: Patience) -> list[Verdict]:
+        return self._pipeline.process([job.raws for job in jobs])
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture
+def local(bundle: Bundle) -> Local:
+    return Local(bundle)
 
 
 @pytest.fixture

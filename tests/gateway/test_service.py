@@ -199,13 +199,9 @@ def test_a_late_last_will_does_not_silence_the_nodes(
 
 @needs_broker
 def test_killed_after_the_acknowledgement_nothing_is_lost(
-    tmp_path: Path, bundle: Bundle, broker: Mosquitto, make_frame: MakePacket
+    tmp_path: Path, configured: Configured, broker: Mosquitto, make_frame: MakePacket
 ) -> None:
-    path = tmp_path / "gateway.toml"
-    path.write_text(
-        f'[gateway]\nsite = "lab"\n[bundles]\npaths = ["{bundle.path}"]\nunsigned = true\n'
-        f'[store]\npath = "gateway.db"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
-    )
+    path = written(tmp_path, configured(broker.port))
     command = [sys.executable, "-c", PROGRAM, str(path)]
     with node_on(broker) as node:
         first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -225,6 +221,59 @@ def test_killed_after_the_acknowledgement_nothing_is_lost(
         wait_for(lambda: results_in(tmp_path / "gateway.db") == 50)
         second.send_signal(signal.SIGTERM)
         assert second.wait(WAIT_S) == 0
+
+
+HOOK = """
+import os, sys
+def note(event, arguments):
+    if event == "pickle.find_class":
+        with open(os.environ["UNPICKLED"], "a") as file:
+            file.write(f"{arguments}\\n")
+    if event == "import" and arguments[0] == "tactic_gateway.pipeline":
+        with open(os.environ["UNPICKLED"] + ".decoders", "a") as file:
+            file.write("here\\n")
+sys.addaudithook(note)
+"""
+
+
+@needs_broker
+def test_nothing_is_unpickled(
+    tmp_path: Path, configured: Configured, broker: Mosquitto, make_frame: MakePacket
+) -> None:
+    """Gateway and workers under an audit hook: a frame, a poisoned one, a birth, rubbish."""
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook/sitecustomize.py").write_text(HOOK)
+    path = written(tmp_path, configured(broker.port))
+    seen = tmp_path / "unpickled"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "hook"), os.environ.get("PYTHONPATH", "")]),
+        "UNPICKLED": str(seen),
+    }
+    with node_on(broker) as node:
+        command = [sys.executable, "-c", PROGRAM, str(path)]
+        gateway = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+        while json.loads(node.hear("_gateway/state")) != {"state": "online"}:
+            pass
+        node.client.publish("tactic/v1/lab/cam1/birth", b'{"boot": 7}')
+        node.send(b"\x80\x04cposix\nsystem\n")
+        node.send(make_frame(0))
+        node.send(make_frame(1, payload=b"\x80\x04cposix\nsystem\n"))
+        node.hear("cam1/result/classification")
+        gateway.send_signal(signal.SIGTERM)
+        assert gateway.wait(WAIT_S) == 0
+    assert Path(f"{seen}.decoders").read_text() == "here\n", "the hook saw the worker"
+    assert not seen.exists(), seen.read_text()
+
+
+def written(folder: Path, config: GatewayConfig) -> Path:
+    """The configuration as a file."""
+    path = folder / "gateway.toml"
+    path.write_text(
+        f'[gateway]\nsite = "lab"\n[bundles]\npaths = ["{config.bundles.paths[0]}"]\n'
+        "unsigned = true\n"
+        f'[store]\npath = "gateway.db"\n[mqtt]\nhost = "127.0.0.1"\nport = {config.mqtt.port}\n'
+    )
+    return path
 
 
 def results_in(path: Path) -> int:

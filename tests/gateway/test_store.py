@@ -10,10 +10,11 @@ import pytest
 from tactic_codec.drop import DropRecord, Reason
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_codec.types import FrameKey
+from tactic_gateway.database import scripts
 from tactic_gateway.errors import StoreError
 from tactic_gateway.records import Arrival, Birth, Job, Outcome
-from tactic_gateway.store import MAX_ATTEMPTS, Store
-from tactic_gateway.task import Classification, ClassScore, Result
+from tactic_gateway.results import Finding, Result
+from tactic_gateway.store import Store
 
 WIRE = 0xABCD
 
@@ -41,9 +42,9 @@ def part(pkt: int, seq: int, index: int) -> Arrival:
     return Arrival("cam", packet, pack(packet), received_ns=pkt)
 
 
-def result(job: Job) -> Result:
-    answer = Classification((ClassScore("cat", 0, 1.0),))
-    return Result(job.key, "classification", "head", None, 21, 1.0, answer)
+def result(job: Job, model: str = "0") -> Result:
+    finding = Finding("classification", "head", model, {"classes": ["cat"]})
+    return Result(job.key, finding, None, 21, 1.0)
 
 
 def finish(store: Store, *jobs: Job) -> list[bool]:
@@ -53,8 +54,51 @@ def finish(store: Store, *jobs: Job) -> list[bool]:
 def test_fresh_file_has_the_newest_schema(path: Path) -> None:
     Store(path).close()
     with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    db.close()
+
+
+def test_a_file_of_the_first_schema_is_taken_over(path: Path) -> None:
+    path.parent.mkdir()
+    db = sqlite3.connect(path)
+    db.executescript(dict(scripts())[1])
+    db.execute("PRAGMA user_version = 1")
+    alarm = Packet(kind=Kind.FRAME, boot=1, pkt=6, bundle=WIRE, priority=3, payload=b"alarm")
+    raws = [arrival(n).raw for n in (0, 1, 2)] + [part(3, seq=0, index=1).raw, pack(alarm)]
+    insert = (
+        "INSERT INTO packets (node, boot, pkt, kind, seq, bundle, received_ns, status, attempts,"
+        " raw) VALUES ('cam', 1, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    for raw in raws:
+        packet = unpack(raw)
+        # Two results, one frame that waited for a bundle, and one in hand at four deaths.
+        status, attempts = {0: (3, 1), 2: (2, 0), 6: (1, 4)}.get(packet.pkt, (3, 1))
+        numbers = (packet.pkt, packet.kind, packet.seq, packet.bundle)
+        db.execute(insert, (*numbers, 86_400 * 10**9 * packet.pkt, status, attempts, raw))
+    db.execute("INSERT INTO drops VALUES ('cam', 1, 4, 2, 1)")
+    db.execute("INSERT INTO drops VALUES ('cam', 9, 10, 5, 1)")
+    for seq in (0, 1):
+        db.execute("INSERT INTO results VALUES ('cam', 1, ?, 'head', 'task', '{}')", (seq,))
+    db.execute("INSERT INTO latest VALUES ('cam', 'task', 1, 1, 'head')")
+    db.commit()
+    db.close()
+
+    store = opened(path)
+    assert store.settled("cam", 1) == [(0, 7)]
+    assert store.settled("cam", 9) == [(10, 5)]
+    assert store.latest() == [("cam", "task", "{}")]
+    (alarmed, waited) = reversed(store.claim(9))
+    assert (alarmed.key.seq, alarmed.priority) == (6, 3)
+    assert (waited.key.seq, waited.priority) == (2, 1)
+    store.commit([arrival(8)])
+    assert store.settled("cam", 1) == [(0, 7), (8, 1)]
+    store.close()
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT frames, parts, reports FROM accounts").fetchall() == [(5, 1, 0)]
+    days = db.execute("SELECT day, packets FROM traffic WHERE priority = 1 ORDER BY day").fetchall()
+    assert days == [(0, 2), (1, 1), (2, 1), (3, 1)]
+    assert db.execute("SELECT count(*), max(model) FROM results").fetchall() == [(2, "")]
     db.close()
 
 
@@ -93,7 +137,7 @@ def test_settled_numbers_come_as_ranges(path: Path) -> None:
     drop = Packet(kind=Kind.DROP, boot=1, pkt=10)
     store.commit([Arrival("cam", drop, pack(drop), 0, dropped)])
     store.commit([arrival(100, boot=2)])
-    assert store.settled("cam", 1) == [(0, 3), (3, 2), (6, 2), (9, 2)]
+    assert store.settled("cam", 1) == [(0, 5), (6, 2), (9, 2)]
     assert store.settled("cam", 2) == [(100, 1)]
     assert store.settled("other", 1) == []
     assert store.account() == {"new": 6 + 1, "dropped.full": 2}
@@ -117,24 +161,39 @@ def test_restart_takes_up_what_was_not_finished(path: Path) -> None:
     store.close()
     store = Store(path)
     assert store.requeue([WIRE]) == {"new": 3, "waiting": 0}
-    assert [job.key.seq for job in store.claim(9)] == [0, 1]
-    assert [job.key.seq for job in store.claim(9)] == [2]
+    assert [job.key.seq for job in store.claim(9)] == [0, 1, 2]
     store.close()
 
 
-def test_a_frame_that_ends_processes_fails_at_last_and_alone(path: Path) -> None:
+def test_a_frame_in_hand_at_two_losses_has_failed(path: Path) -> None:
     store = opened(path)
-    store.commit([arrival(0), arrival(1)])
-    finish(store, *store.claim(1))
-    for attempt in range(MAX_ATTEMPTS):
-        assert [job.key.seq for job in store.claim(9)] == [0], attempt
-        store.close()
-        store = opened(path)
+    store.commit([arrival(n) for n in range(3)])
+    suspects = store.claim(9)
+    assert store.strike(suspects, "crash", "signal 11") == []
+    assert store.backlog == 3
+    (suspect,) = store.claim(9)
+    assert suspect.key.seq == 2, "suspects come one by one"
+    assert store.strike([suspect], "timeout", "no answer in time") == [suspect.key]
+    for seq in (1, 0):
+        (innocent,) = store.claim(9)
+        assert innocent.key.seq == seq
+        finish(store, innocent)
     assert store.claim(9) == []
+    assert store.backlog == 0
+    assert store.account() == {"done": 2, "failed": 1}
     store.close()
     with sqlite3.connect(path) as db:
-        assert db.execute("SELECT seq, reason FROM failures").fetchall() == [(0, "crash")]
+        rows = db.execute("SELECT seq, reason, detail FROM failures").fetchall()
     db.close()
+    assert rows == [(2, "timeout", "no answer in time, 2 times with this frame in hand")]
+
+
+def test_a_killed_gateway_says_nothing_against_its_frames(path: Path) -> None:
+    for _ in range(9):
+        store = opened(path)
+        store.commit([arrival(n) for n in range(2)])
+        assert len(store.claim(9)) == 2
+        store.close()
 
 
 def test_frames_of_an_unknown_bundle_wait_for_it(path: Path) -> None:
@@ -160,12 +219,14 @@ def test_a_job_brings_the_parts_of_its_frame(path: Path) -> None:
     store.close()
 
 
-def test_a_result_is_stored_once(path: Path) -> None:
+def test_a_result_is_stored_once_for_each_model(path: Path) -> None:
     store = opened(path)
     store.commit([arrival(0)])
     (job,) = store.claim(1)
     assert finish(store, job) == [True]
     assert finish(store, job) == []
+    other = result(job, model="1")
+    assert [r.finding.model for r, _ in store.finish([Outcome(job, (other,))])] == ["1"]
     store.close()
 
 

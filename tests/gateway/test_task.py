@@ -19,8 +19,8 @@ from tactic_codec.errors import BundleError
 from tactic_codec.types import FrameKey
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.pipeline import Pipeline
-from tactic_gateway.records import Job
-from tactic_gateway.task import Classification, Result, Segmentation, Segmenter, open_task
+from tactic_gateway.results import Finding, Result
+from tactic_gateway.task import Classification, Segmenter, open_task
 from tactic_gateway.task.png import palette, palette_png
 
 MakeBundle = Callable[..., Path]
@@ -64,9 +64,8 @@ def test_a_classifier_answers_its_best_classes(bundle: Bundle) -> None:
 
 def test_a_segmentation_as_json(segmenter: Segmenter) -> None:
     answer = segmenter.answers(pictures())[0]
-    body = json.loads(
-        Result(FrameKey("cam", 1, 2), "segmentation", "h", None, 9, 1.5, answer).to_json()
-    )
+    finding = Finding("segmentation", "h", "0123abcd", answer.fields())
+    body = json.loads(Result(FrameKey("cam", 1, 2), finding, None, 9, 1.5).to_json())
     assert body.pop("mask_png") == base64.b64encode(answer.mask_png).decode()
     assert body.pop("classes")[1] == {"label": "bright", "index": 2, "share": 0.083333}
     assert body == {
@@ -75,6 +74,7 @@ def test_a_segmentation_as_json(segmenter: Segmenter) -> None:
         "seq": 2,
         "task": "segmentation",
         "head": "h",
+        "model": "0123abcd",
         "captured_unix_ns": None,
         "wire_bytes": 9,
         "latency_ms": 1.5,
@@ -85,17 +85,16 @@ def test_a_frame_becomes_a_mask_of_its_size(
     make_bundle: MakeBundle, make_frame: Callable[..., bytes]
 ) -> None:
     # The codec is that of the other bundle, and so are its packets.
-    pipeline = Pipeline(
-        Bundle.open(make_bundle("tiny", task="segmentation")), threads=1, top=1, now_ns=lambda: 0
-    )
-    raw = make_frame(0, value=20, geometry=1)
-    (outcome,) = pipeline.process([Job(1, FrameKey("cam", 7, 0), 0, 0, None, (raw,))])
-    assert outcome.failure is None
-    (result,) = outcome.results
-    assert isinstance(result.answer, Segmentation)
-    mask = np.asarray(Image.open(io.BytesIO(result.answer.mask_png)))
+    pipeline = Pipeline(Bundle.open(make_bundle("tiny", task="segmentation")), threads=1, top=1)
+    (verdict,) = pipeline.process([[make_frame(0, value=20, geometry=1)]])
+    assert verdict.failure is None
+    (finding,) = verdict.findings
+    png = base64.b64decode(str(finding.fields["mask_png"]))
+    mask = np.asarray(Image.open(io.BytesIO(png)))
     assert mask.shape == (8, 24)
-    assert {c.index for c in result.answer.classes} == set(np.unique(mask))
+    classes = finding.fields["classes"]
+    assert isinstance(classes, list)
+    assert {each["index"] for each in classes} == set(np.unique(mask))
 
 
 def test_masks_that_do_not_fit_are_refused(

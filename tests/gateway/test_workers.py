@@ -16,11 +16,13 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_codec.types import FrameKey, Latent
+from tactic_gateway.config import Workers as Settings
 from tactic_gateway.decoder import Decoder
 from tactic_gateway.errors import DecodeError
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.pipeline import Pipeline
+from tactic_gateway.process import Worker
 from tactic_gateway.records import Arrival, Birth
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
@@ -35,6 +37,7 @@ class Bench:
     store: Store
     metrics: Metrics
     workers: Workers
+    worker: Worker
     sent: list[tuple[str, dict[str, Any], bool]] = field(default_factory=list)
 
     def put(self, *raws: bytes) -> None:
@@ -43,33 +46,31 @@ class Bench:
     def work(self) -> list[tuple[str, dict[str, Any], bool]]:
         before = len(self.sent)
         while jobs := self.store.claim(8):
-            self.workers.handle(jobs)
+            self.workers.handle(jobs, self.worker, threading.Event())
         return self.sent[before:]
 
 
 @pytest.fixture
-def bench(store: Store, bundle: Bundle, log: Log) -> Bench:
+def bench(store: Store, local: Worker, log: Log) -> Bench:
     metrics = Metrics()
-    pipeline = Pipeline(bundle, threads=1, top=2, now_ns=lambda: NOW_NS)
 
     def publish(topic: str, body: str, retain: bool) -> None:
         made.sent.append((topic, json.loads(body), retain))
 
     workers = Workers(
         store,
-        {bundle.codec.wire_id: pipeline},
-        batch=8,
-        batch_wait_s=0.0,
+        Settings(batch_wait_ms=0.0),
         topics=Topics("tactic/v1", "lab"),
         publish=publish,
         metrics=metrics,
         log=log,
+        now_ns=lambda: NOW_NS,
     )
-    made = Bench(store, metrics, workers)
+    made = Bench(store, metrics, workers, local)
     return made
 
 
-def test_a_frame_becomes_a_result(bench: Bench, make_frame: MakePacket) -> None:
+def test_a_frame_becomes_a_result(bench: Bench, bundle: Bundle, make_frame: MakePacket) -> None:
     raw = make_frame(0, value=20, captured=300)
     bench.store.commit([], [Birth("cam1", 7, 1_000_000_000, "{}")])
     bench.put(raw)
@@ -83,6 +84,7 @@ def test_a_frame_becomes_a_result(bench: Bench, make_frame: MakePacket) -> None:
         "seq": 0,
         "task": "classification",
         "head": "brightness",
+        "model": bundle.manifest.heads[0].model.sha256[:16],
         "captured_unix_ns": 4_000_000_000,
         "wire_bytes": len(raw),
         "latency_ms": 8.0,
@@ -204,7 +206,7 @@ def test_a_head_that_does_not_fit_its_labels_is_found_at_the_start(
 ) -> None:
     path = make_bundle("other", ("cat", "dog"))
     with pytest.raises(BundleError, match=r"for 2 labels.*export the bundle again"):
-        Pipeline(Bundle.open(path), threads=1, top=5, now_ns=lambda: 0)
+        Pipeline(Bundle.open(path), threads=1, top=5)
 
 
 def test_a_file_that_is_no_network(
@@ -212,7 +214,7 @@ def test_a_file_that_is_no_network(
 ) -> None:
     bundle = replaced(make_bundle("broken"), "gateway/decoder.onnx", b"\x00nothing")
     with pytest.raises(BundleError, match=r"decoder\.onnx: .*export the bundle again") as caught:
-        Pipeline(bundle, threads=1, top=5, now_ns=lambda: 0)
+        Pipeline(bundle, threads=1, top=5)
     assert "\n" not in str(caught.value)
 
 
@@ -223,12 +225,14 @@ def test_a_file_that_changes_after_it_was_checked_is_not_used(
     bundle = Bundle.open(path)
     (path / "gateway/labels.txt").write_text("dark\nmiddle\nother!\n")
     with pytest.raises(BundleError, match=r"labels\.txt: not the file that manifest\.json"):
-        Pipeline(bundle, threads=1, top=5, now_ns=lambda: 0)
+        Pipeline(bundle, threads=1, top=5)
 
 
 def test_threads_work_until_told_to_stop(bench: Bench, make_frame: MakePacket) -> None:
     stop = threading.Event()
-    threads = [threading.Thread(target=bench.workers.run, args=(stop,)) for _ in range(2)]
+    threads = [
+        threading.Thread(target=bench.workers.run, args=(bench.worker, stop)) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for pkt in range(40):

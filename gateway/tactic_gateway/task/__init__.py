@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tactic_codec.bundle import Bundle
 from tactic_codec.manifest import Head
-from tactic_gateway.task.base import Answer, Result, Task
+from tactic_gateway.task.base import Answer, Task
 from tactic_gateway.task.classifier import Classification, Classifier, ClassScore
 from tactic_gateway.task.segmenter import ClassShare, Segmentation, Segmenter
 
@@ -14,7 +14,6 @@ __all__ = [
     "ClassShare",
     "Classification",
     "Classifier",
-    "Result",
     "Segmentation",
     "Segmenter",
     "Task",

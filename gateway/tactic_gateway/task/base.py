@@ -1,11 +1,9 @@
-"""What every task has in common: pictures in, answers out, a result that applications read."""
+"""What every task has in common: pictures in, answers out."""
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,9 @@ from numpy.typing import NDArray
 from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.manifest import Head
-from tactic_codec.types import FrameKey
 from tactic_gateway.models import Model
+
+MODEL_DIGITS = 16
 
 
 class Answer(ABC):
@@ -27,7 +26,7 @@ class Answer(ABC):
 
 
 class Task(ABC):
-    """One head of a bundle; several threads may use it at once.
+    """One head of a bundle.
 
     Parameters
     ----------
@@ -40,6 +39,8 @@ class Task(ABC):
     Attributes
     ----------
     name, task : str
+    model : str
+        First 16 hexadecimal digits of the SHA-256 of its network.
     labels : list of str
         Class names in the order of their indices.
     """
@@ -47,8 +48,9 @@ class Task(ABC):
     def __init__(self, bundle: Bundle, head: Head, threads: int) -> None:
         self.name = head.name
         self.task = head.task
+        self.model = head.model.sha256[:MODEL_DIGITS]
         self.labels = bundle.read(head.labels).decode("utf-8").splitlines()
-        self._model = Model(bundle, head.model, threads)
+        self._network = Model(bundle, head.model, threads)
         if not self.labels:
             raise BundleError(f"{bundle.path}: {head.labels.path} is empty; export it again")
 
@@ -69,44 +71,3 @@ class Task(ABC):
     @abstractmethod
     def answers(self, pictures: NDArray[np.uint8]) -> Sequence[Answer]:
         """Answer for each picture; parameters and errors are those of ``classes``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one head says about one frame; unique per (key, head).
-
-    Attributes
-    ----------
-    key : FrameKey
-    task, head : str
-    captured_unix_ns : int or None
-        When the picture was taken; None unless the clock of the node was synchronised.
-    wire_bytes : int
-        Bytes of all packets of the frame, headers included.
-    latency_ms : float
-        From the reception of the frame to the result.
-    answer : Answer
-    """
-
-    key: FrameKey
-    task: str
-    head: str
-    captured_unix_ns: int | None
-    wire_bytes: int
-    latency_ms: float
-    answer: Answer
-
-    def to_json(self) -> str:
-        """One JSON object, as published and stored."""
-        body = {
-            "node": self.key.node,
-            "boot": self.key.boot,
-            "seq": self.key.seq,
-            "task": self.task,
-            "head": self.head,
-            "captured_unix_ns": self.captured_unix_ns,
-            "wire_bytes": self.wire_bytes,
-            "latency_ms": round(self.latency_ms, 3),
-            **self.answer.fields(),
-        }
-        return json.dumps(body, separators=(",", ":"))

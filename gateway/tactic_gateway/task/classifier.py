@@ -64,7 +64,7 @@ class Classifier(Task):
         return [self._best(row) for row in self._scores(pictures)]
 
     def _scores(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        scores = self._model.run(pictures)
+        scores = self._network.run(pictures)
         if scores.shape != (len(pictures), len(self.labels)) or not np.isfinite(scores).all():
             found = f"scores of shape {scores.shape} for {len(self.labels)} labels"
             raise DecodeError("model", f"head {self.name} gives {found}, or not finite ones")

@@ -54,7 +54,7 @@ class Segmenter(Task):
 
     def classes(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class of every pixel, uint8 (N, H, W)."""
-        masks = self._model.run(pictures)
+        masks = self._network.run(pictures)
         if masks.dtype != np.uint8 or masks.shape != pictures.shape[:3]:
             found = f"{masks.dtype} {masks.shape} for pictures {pictures.shape}"
             raise DecodeError("model", f"head {self.name} gives {found}")

@@ -1,0 +1,87 @@
+"""What the heads say about a frame, and the result that applications read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tactic_codec.types import FrameKey
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one head says about one frame.
+
+    Attributes
+    ----------
+    task, head : str
+    model : str
+        The head's network, by the first 16 hexadecimal digits of its file's SHA-256: a retrained
+        head keeps its name and has another model.
+    fields : mapping
+        Its part of the result, as JSON has it.
+    """
+
+    task: str
+    head: str
+    model: str
+    fields: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one frame in a pipeline.
+
+    Attributes
+    ----------
+    captured : int
+        uint32, time of capture as its packet has it; 0 where the frame failed.
+    findings : tuple of Finding
+        One of each head; none where the frame failed.
+    failure : (str, str) or None
+        Reason and detail of the failure.
+    """
+
+    captured: int = 0
+    findings: tuple[Finding, ...] = ()
+    failure: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finding with the frame that it belongs to; unique per (key, head, model).
+
+    Attributes
+    ----------
+    key : FrameKey
+    finding : Finding
+    captured_unix_ns : int or None
+        When the picture was taken; None unless the clock of the node was synchronised.
+    wire_bytes : int
+        Bytes of all packets of the frame, headers included.
+    latency_ms : float
+        From the reception of the frame to the result.
+    """
+
+    key: FrameKey
+    finding: Finding
+    captured_unix_ns: int | None
+    wire_bytes: int
+    latency_ms: float
+
+    def to_json(self) -> str:
+        """One JSON object, as published and stored."""
+        body = {
+            "node": self.key.node,
+            "boot": self.key.boot,
+            "seq": self.key.seq,
+            "task": self.finding.task,
+            "head": self.finding.head,
+            "model": self.finding.model,
+            "captured_unix_ns": self.captured_unix_ns,
+            "wire_bytes": self.wire_bytes,
+            "latency_ms": round(self.latency_ms, 3),
+            **self.finding.fields,
+        }
+        return json.dumps(body, separators=(",", ":"))
