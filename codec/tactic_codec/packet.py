@@ -17,6 +17,7 @@ HEADER_BYTES = 20
 MAX_PACKET_BYTES = 1 << 20
 TIME_UNIT_NS = 10_000_000
 
+_SEALED = 4
 _HEADER = struct.Struct("<BBHIIII")
 
 
@@ -51,7 +52,7 @@ class Packet:
         1 … 4, layers coded in the stream that the payload is a piece of; the same in every
         packet of a frame. How many of them arrived, the decoder says.
     sealed : bool
-        The payload is encrypted and authenticated (reserved in version 1: must be False).
+        The payload came encrypted and authenticated, or is so: see `node_key`.
     payload : bytes
     """
 
@@ -88,8 +89,8 @@ def pack(packet: Packet) -> bytes:
     """
     if not (0 <= packet.priority < 4 and 0 <= packet.level < 8 and 0 <= packet.geometry < 8):
         raise ValueError(f"priority, level or geometry out of range in {packet!r}")
-    if not 1 <= packet.layers <= 4 or packet.sealed:
-        raise ValueError(f"layers out of range or sealed packet in {packet!r}")
+    if not 1 <= packet.layers <= 4:
+        raise ValueError(f"layers out of range in {packet!r}")
     if HEADER_BYTES + len(packet.payload) > MAX_PACKET_BYTES:
         raise ValueError(f"payload of {len(packet.payload)} bytes exceeds {MAX_PACKET_BYTES}")
     if packet.kind is Kind.PART and not _is_part(packet.seq, packet.pkt, packet.part):
@@ -106,8 +107,14 @@ def pack(packet: Packet) -> bytes:
     return head + check.to_bytes(4, "little") + packet.payload
 
 
-def unpack(data: bytes) -> Packet:
+def unpack(data: bytes, sealed: bool = False) -> Packet:
     """Read and check a packet.
+
+    Parameters
+    ----------
+    data : bytes
+    sealed : bool
+        Also take sealed packets; their payload is left as it is.
 
     Raises
     ------
@@ -128,8 +135,8 @@ def unpack(data: bytes) -> Packet:
     kind = flags >> 3 & 7
     if kind not in Kind.__members__.values():
         raise PacketError("kind", f"kind {kind} is reserved")
-    if flags & 4:
-        raise PacketError("sealed", "encrypted packets are not enabled at this end")
+    if flags & _SEALED and not sealed:
+        raise PacketError("sealed", "it is sealed, and there is no key of this node here")
     if kind == Kind.PART and not _is_part(captured, pkt, shape >> 2 & 7):
         raise PacketError("part", "part index 0, or a part numbered before its frame")
     return Packet(
@@ -143,7 +150,13 @@ def unpack(data: bytes) -> Packet:
         level=shape >> 5,
         geometry=shape >> 2 & 7,
         layers=(shape & 3) + 1,
+        sealed=bool(flags & _SEALED),
     )
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether the sealed bit of a packet is set; nothing else is looked at."""
+    return bool(data[0] & _SEALED)
 
 
 def _is_part(seq: int, pkt: int, part: int) -> bool:

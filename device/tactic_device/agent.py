@@ -86,7 +86,7 @@ def run(
     # A missing camera is found before the slower search for a runtime.
     with closing(open_source(config.source, clock_ns, stop.wait)) as source:
         choice = encoders.choose(bundle, level, config.encoder.runtime, config.encoder.threads)
-        coder = Coder(bundle, choice.encoder, geometry, level, config.encoder.budget_bytes)
+        coder = Coder(bundle, choice.encoder, geometry, level, config.budget_bytes)
         accept(config.bundle, bundle)
         _run(config, coder, choice, source, stop, log, make_uplink)
 
@@ -102,14 +102,18 @@ def _run(
 ) -> None:
     rng = secrets.SystemRandom()
     kept = config.outbox
-    outbox = Outbox(kept.path, rng, kept.max_bytes, kept.durability)
+    key = config.node.read_key()
+    outbox = Outbox(kept.path, rng, kept.max_bytes, kept.durability, key)
     dispatch = Dispatch(outbox, rng)
     frames = health.Frames(clock_ns)
     uplink: Uplink = make_uplink(
         config.mqtt,
         Topics(config.mqtt.root, config.node.site, config.node.node),
         dispatch,
-        birth=lambda: health.birth(coder.bundle, outbox.boot, choice.runtime, clock_ns),
+        key=key,
+        birth=lambda: health.birth(
+            coder.bundle, outbox.boot, choice.runtime, clock_ns, sealed=key is not None
+        ),
         health=lambda: health.health(dispatch, frames, dict(uplink.counts)),
         log=log,
         clock_ns=clock_ns,

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from tactic_codec.config import LocalPath, Section
 from tactic_codec.errors import ConfigError
+from tactic_codec.node_key import OVERHEAD_BYTES, NodeKey, read_key
 from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.trusting import TrustSettings
@@ -17,10 +18,25 @@ NodeName = Annotated[str, Field(pattern=r"^[a-z0-9-][a-z0-9_-]{0,31}$")]
 
 
 class Node(Section):
-    """Who this node is; together they name its topics."""
+    """Who this node is; ``site`` and ``node`` together name its topics.
+
+    ``key_file`` is a secret that the gateway has too: packets are then sealed, and only its
+    acknowledgements and commands are believed.
+    """
 
     site: Name
     node: NodeName
+    key_file: LocalPath | None = None
+
+    def read_key(self) -> NodeKey | None:
+        """Read the key, if there is one.
+
+        Raises
+        ------
+        ConfigError
+            It cannot be used.
+        """
+        return NodeKey(read_key(self.key_file), self.site, self.node) if self.key_file else None
 
 
 class BundleSettings(TrustSettings):
@@ -151,3 +167,21 @@ class DeviceConfig(Section):
     encoder: Encoder = Encoder()
     outbox: OutboxSettings
     mqtt: Mqtt = Mqtt()
+
+    @model_validator(mode="after")
+    def _budget_holds_a_state(self) -> Self:
+        least_bytes = HEADER_BYTES + STATE_BYTES
+        if self.budget_bytes is not None and self.budget_bytes < least_bytes:
+            raise ValueError(
+                f"encoder.budget_bytes must be at least {least_bytes + OVERHEAD_BYTES} with "
+                "node.key_file"
+            )
+        return self
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """What ``encoder.budget_bytes`` leaves for a packet that is not sealed yet."""
+        budget_bytes = self.encoder.budget_bytes
+        if budget_bytes is None or self.node.key_file is None:
+            return budget_bytes
+        return budget_bytes - OVERHEAD_BYTES

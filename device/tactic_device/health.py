@@ -49,14 +49,14 @@ class Frames:
 
 
 def birth(
-    bundle: Bundle, boot: int, runtime: str, clock_ns: Callable[[], int]
+    bundle: Bundle, boot: int, runtime: str, clock_ns: Callable[[], int], sealed: bool
 ) -> dict[str, object]:
     """Body of the birth message."""
     return {
         "boot": boot,
         "bundle": bundle.codec.id,
         "wire_bundle": bundle.codec.wire_id,
-        "capabilities": ["frame", "drop"],
+        "capabilities": ["frame", "drop", *(["sealed"] if sealed else [])],
         "versions": {
             "tactic": _version(),
             "python": platform.python_version(),

@@ -25,6 +25,7 @@ from typing import Literal
 from tactic_codec.drop import Reason
 from tactic_codec.drop import unpack as unpack_drops
 from tactic_codec.errors import PacketError
+from tactic_codec.node_key import NodeKey
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.pending import Drop, Pending, count_frames
@@ -81,6 +82,8 @@ class Outbox:
         Cap on the bytes of all segments.
     durability : {"frame", "batch"}
         Sync every packet, or every 16 packets or second.
+    key : NodeKey or None
+        Seals every packet before it is kept, so that what is sent again is the same bytes.
 
     Raises
     ------
@@ -94,11 +97,13 @@ class Outbox:
         rng: Random,
         max_bytes: int,
         durability: Literal["frame", "batch"] = "batch",
+        key: NodeKey | None = None,
     ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._segment_bytes = max_bytes // SEGMENTS
         self._durability = durability
+        self._key = key
         self._places: dict[PacketKey, Place] = {}
         self._in_segment: dict[int, set[PacketKey]] = {}
         self._unsynced = 0
@@ -131,7 +136,7 @@ class Outbox:
         Its ``boot`` and ``pkt`` are set here. It may be given up at once, when everything else
         in a full outbox is of a higher class.
         """
-        packet = self.pending.stamp(packet)
+        packet = self._seal(self.pending.stamp(packet))
         entry = Entry.of(packet)
         with self._storage():
             if entry.size_bytes > self._segment_bytes // 2:
@@ -163,7 +168,7 @@ class Outbox:
         with self._storage():
             data = self._journal.read(self._places[key])
         try:
-            unpack(data)
+            unpack(data, sealed=True)
         except PacketError:
             return None
         return data
@@ -214,7 +219,7 @@ class Outbox:
             self.pending.note_number(int(boot), following)
 
     def _replay_packet(self, record: Record) -> None:
-        packet = unpack(record.body)
+        packet = self._open(record.body)
         entry = Entry.of(packet)
         if record.type == RecordType.PUT:
             self.pending.put(entry)
@@ -232,20 +237,35 @@ class Outbox:
 
     def _replay_drop(self, record: Record) -> None:
         reason, newcomers, frames = _DROP.unpack_from(record.body)
-        packet = unpack(record.body[_DROP.size :])
+        packet = self._open(record.body[_DROP.size :])
         removed = self.pending.named_in(packet)
         decision = Drop(packet, Reason(reason), newcomers, removed, frames)
         self._book_drop(decision, record.place)
 
     def _write_drop(self, decision: Drop) -> None:
         head = _DROP.pack(decision.reason, decision.newcomers, decision.frames)
-        self._book_drop(decision, self._append(RecordType.DROP, head + pack(decision.packet)))
+        self._book_drop(
+            decision, self._append(RecordType.DROP, head + pack(self._seal(decision.packet)))
+        )
 
     def _book_drop(self, decision: Drop, place: Place) -> None:
         self.pending.apply(decision)
         self._release(decision.removed)
         bare = Place(place.segment, place.offset + _DROP.size, place.length - _DROP.size)
         self._locate(PacketKey(decision.packet.boot, decision.packet.pkt), bare)
+
+    def _seal(self, packet: Packet) -> Packet:
+        return self._key.seal(packet) if self._key else packet
+
+    def _open(self, data: bytes) -> Packet:
+        """Read a packet of the log; only what a DROP says is needed in the clear."""
+        packet = unpack(data, sealed=True)
+        if packet.sealed != (self._key is not None):
+            raise OutboxError(
+                f"{self._folder}: outbox has packets from before node.key_file was set or removed; "
+                "let it empty as it was, or change outbox.path"
+            )
+        return self._key.unseal(packet) if self._key and packet.kind is Kind.DROP else packet
 
     def _append(self, kind: RecordType, body: bytes) -> Place:
         need_bytes = OVERHEAD_BYTES + len(body)

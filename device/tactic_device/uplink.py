@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 
+from tactic_codec.errors import PacketError
+from tactic_codec.node_key import NodeKey, Purpose
 from tactic_delivery import ack as ack_message
 from tactic_delivery.errors import AckError
 from tactic_device.config import Mqtt
@@ -48,6 +50,8 @@ class Uplink:
     config : Mqtt
     topics : Topics
     dispatch : Dispatch
+    key : NodeKey or None
+        Believe only what the gateway said with it.
     birth, health : callable
         Give the bodies of the two messages when they are due.
     log : Log
@@ -68,6 +72,7 @@ class Uplink:
         topics: Topics,
         dispatch: Dispatch,
         *,
+        key: NodeKey | None = None,
         birth: Facts,
         health: Facts,
         log: Log,
@@ -80,6 +85,7 @@ class Uplink:
         self._config = config
         self._topics = topics
         self._dispatch = dispatch
+        self._key = key
         self._birth = birth
         self._health = health
         self._log = log
@@ -225,9 +231,10 @@ class Uplink:
             self._on_presence(message.payload)
             return
         try:
-            self._dispatch.on_ack(ack_message.unpack(message.payload), now_ns)
+            body = self._key.open(Purpose.ACK, message.payload) if self._key else message.payload
+            self._dispatch.on_ack(ack_message.unpack(body), now_ns)
             self.counts["acks"] += 1
-        except AckError as fault:
+        except (AckError, PacketError) as fault:
             self.counts["acks_rejected"] += 1
             if self.counts["acks_rejected"] == 1:
                 self._log.warning("ack_rejected", cause=str(fault))

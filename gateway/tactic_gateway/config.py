@@ -15,9 +15,13 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 
 
 class Gateway(Section):
-    """``[gateway]``: which site this gateway serves."""
+    """``[gateway]``: which site this gateway serves.
+
+    ``keys`` is a folder with a file ``NODE.key`` for every node that seals its packets.
+    """
 
     site: Name
+    keys: LocalPath | None = None
     health_interval_s: float = Field(default=60.0, ge=1.0, le=3600.0)
 
 

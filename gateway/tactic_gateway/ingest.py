@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tactic_codec.errors import PacketError
+from tactic_codec.node_key import Purpose
 from tactic_gateway.errors import StoreError
+from tactic_gateway.keys import Keys
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.reader import Message, RejectError, read
@@ -46,6 +48,7 @@ class Ingest:
     ----------
     store : Store
     topics : Topics
+    keys : Keys
     publish : callable (topic, payload)
         Sends an acknowledgement; must not block.
     wake : callable
@@ -58,6 +61,7 @@ class Ingest:
         self,
         store: Store,
         topics: Topics,
+        keys: Keys,
         *,
         publish: Callable[[str, bytes], None],
         wake: Callable[[], None],
@@ -66,6 +70,7 @@ class Ingest:
     ) -> None:
         self._store = store
         self._topics = topics
+        self._keys = keys
         self._publish = publish
         self._wake = wake
         self._metrics = metrics
@@ -119,7 +124,8 @@ class Ingest:
             return
         window = QUEUE_MESSAGES - self._queue.qsize()
         for node, ack in self._receivers.acknowledge(batch.touched, window):
-            self._publish(self._topics.of(node, "ack"), ack)
+            signed = self._keys.sign(node, Purpose.ACK, ack)
+            self._publish(self._topics.of(node, "ack"), signed)
         self._count(batch)
         self._note_unknown(waiting)
         if batch.arrivals:
@@ -127,7 +133,7 @@ class Ingest:
 
     def _add(self, message: Message, batch: _Batch) -> None:
         try:
-            record = read(message, self._topics)
+            record = read(message, self._topics, self._keys)
             if isinstance(record, Birth):
                 batch.births.append(record)
                 return

@@ -84,7 +84,7 @@ class Pipeline:
 
     def _decode(self, index: int, raws: Sequence[bytes]) -> _Decoded:
         try:
-            packets = [unpack(raw) for raw in raws]
+            packets = [unpack(raw, sealed=True) for raw in raws]
         except CodecError as fault:
             raise DecodeError("store", f"damaged in the store: {fault}") from fault
         return _Decoded(index, packets[0], self._decoder.latent(packets))

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from tactic_codec.errors import PacketError
-from tactic_codec.packet import unpack
+from tactic_gateway.keys import Keys
 from tactic_gateway.records import Arrival, Birth
 from tactic_gateway.topics import Topics
 
@@ -27,8 +27,8 @@ class RejectError(ValueError):
     """A message that is not stored; its text is the reason under which it is counted."""
 
 
-def read(message: Message, topics: Topics) -> Arrival | Birth:
-    """Check a message and take it apart.
+def read(message: Message, topics: Topics, keys: Keys) -> Arrival | Birth:
+    """Check a message, open it if it is sealed, and take it apart.
 
     Raises
     ------
@@ -40,18 +40,18 @@ def read(message: Message, topics: Topics) -> Arrival | Birth:
         raise RejectError("topic")
     node, kind = place
     if kind == "f":
-        return _arrival(node, message)
+        return _arrival(node, message, keys)
     if kind == "birth":
         return _birth(node, message.payload)
     raise RejectError("topic")
 
 
-def _arrival(node: str, message: Message) -> Arrival:
+def _arrival(node: str, message: Message, keys: Keys) -> Arrival:
     try:
-        packet = unpack(message.payload)
+        packet, raw = keys.open(node, message.payload)
     except PacketError as fault:
         raise RejectError(fault.reason) from fault
-    return Arrival(node, packet, message.payload, message.received_ns)
+    return Arrival(node, packet, raw, message.received_ns)
 
 
 def _birth(node: str, payload: bytes) -> Birth:

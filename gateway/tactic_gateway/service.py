@@ -26,6 +26,7 @@ from tactic_gateway import config as configuration
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import StoreError
 from tactic_gateway.ingest import Ingest
+from tactic_gateway.keys import Keys
 from tactic_gateway.log import Log
 from tactic_gateway.messages import Setup
 from tactic_gateway.metrics import Metrics
@@ -100,6 +101,7 @@ class Service:
         self._ingest = Ingest(
             self._store,
             self._topics,
+            Keys.load(config.gateway.keys, config.gateway.site),
             publish=self._send_ack,
             wake=self._workers.wake,
             metrics=self._metrics,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tactic_codec.errors import BundleError
+from tactic_codec.node_key import wire_bytes
 from tactic_codec.packet import TIME_UNIT_NS
 from tactic_codec.types import FrameKey
 from tactic_gateway.config import Workers as Settings
@@ -164,12 +165,12 @@ class Workers:
         captured_unix_ns = None
         if job.booted_unix_ns is not None:
             captured_unix_ns = job.booted_unix_ns + verdict.captured * TIME_UNIT_NS
-        wire_bytes = sum(len(raw) for raw in job.raws)
+        size_bytes = sum(wire_bytes(raw) for raw in job.raws)
         latency_ms = max(0, self._now_ns() - job.received_ns) / 1e6
         return Outcome(
             job,
             tuple(
-                Result(job.key, finding, captured_unix_ns, wire_bytes, latency_ms)
+                Result(job.key, finding, captured_unix_ns, size_bytes, latency_ms)
                 for finding in verdict.findings
             ),
         )

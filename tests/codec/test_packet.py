@@ -147,7 +147,6 @@ def test_size_limits() -> None:
         {"geometry": 8},
         {"layers": 0},
         {"layers": 5},
-        {"sealed": True},
         {"kind": Kind.PART, "captured": 7},
         {"kind": Kind.PART, "captured": 6, "geometry": 0},
     ],

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tactic_codec import drop, nest, packet, stream
 from tactic_codec.entropy import EntropyModel, read_models, write_models
 from tactic_codec.errors import PacketError, StreamError, TableError
+from tactic_codec.node_key import NodeKey, Purpose
 from tactic_codec.tables import TableSet
 from tactic_delivery import ack
 from tactic_delivery.errors import AckError
@@ -95,6 +96,36 @@ def test_good_entropy_file(entry: dict[str, Any]) -> None:
 def test_bad_entropy_file(entry: dict[str, Any]) -> None:
     with pytest.raises(TableError):
         read_models(content(entry))
+
+
+def key_of(entry: dict[str, Any]) -> NodeKey:
+    salt = bytes.fromhex(entry.get("salt_hex", ""))
+    return NodeKey(bytes.fromhex(entry["key_hex"]), entry["site"], entry["node"], lambda _: salt)
+
+
+@entries("sealed", "good")
+def test_good_sealed_packet(entry: dict[str, Any]) -> None:
+    found = key_of(entry).unpack(content(entry))
+    assert found.payload.hex() == entry["payload_hex"]
+    assert packet.pack(key_of(entry).seal(found)) == content(entry)
+
+
+@entries("sealed", "bad")
+def test_bad_sealed_packet(entry: dict[str, Any]) -> None:
+    with pytest.raises(PacketError) as caught:
+        key_of(entry).unpack(content(entry))
+    assert caught.value.reason == entry["reason"]
+
+
+@entries("signed", "")
+def test_signed_message(entry: dict[str, Any]) -> None:
+    purpose = Purpose[entry["purpose"]]
+    if entry["file"].startswith("good"):
+        body = key_of(entry).open(purpose, content(entry))
+        assert key_of(entry).sign(purpose, body) == content(entry)
+    else:
+        with pytest.raises(PacketError, match="forged"):
+            key_of(entry).open(purpose, content(entry))
 
 
 def array(name: str, shape: tuple[int, ...]) -> NDArray[np.int8]:

@@ -18,6 +18,7 @@ from tactic_delivery.ack import Ack
 from tactic_delivery.ranges import Range, RangeSet
 from tactic_gateway.errors import StoreError
 from tactic_gateway.ingest import QUEUE_MESSAGES, Ingest
+from tactic_gateway.keys import Keys
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.reader import Message
@@ -58,7 +59,7 @@ def bench_on(store: Store, log: Log) -> Bench:
         made.woken += 1
 
     topics = Topics("tactic/v1", "lab")
-    ingest = Ingest(store, topics, publish=publish, wake=wake, metrics=metrics, log=log)
+    ingest = Ingest(store, topics, Keys(), publish=publish, wake=wake, metrics=metrics, log=log)
     made = Bench(ingest, metrics)
     return made
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tactic_codec import drop, packet, stream
 from tactic_codec.drop import DropRecord, Reason
+from tactic_codec.node_key import NodeKey, Purpose
 from tactic_codec.packet import Kind, Packet
 from tactic_delivery import ack
 from tactic_delivery.ack import Ack
@@ -64,7 +65,7 @@ def bad_packets(files: Files) -> list[Entry]:
         "check": ("one bit of the payload differs", frame[:-1] + bytes([frame[-1] ^ 1])),
         "cut": ("the last byte is missing", frame[:-1]),
         "kind": ("kind 3 is reserved", _with_check(frame, 0, 0b01_011_0_01)),
-        "sealed": ("encryption is reserved", _with_check(frame, 0, 0b01_000_1_01)),
+        "sealed": ("sealed, where no key is known", _with_check(frame, 0, 0b01_000_1_01)),
         "part-index": ("part index 0", _with_check(part, 1, part[1] & 0b111_000_11)),
         "part-order": ("a part of a later frame", _with_check(part, 12, 9)),
     }
@@ -127,10 +128,62 @@ def acks(files: Files) -> list[Entry]:
     return entries
 
 
+def sealed(files: Files) -> list[Entry]:
+    """Packets and acknowledgements of a node that has a key."""
+    place = {"key_hex": bytes(range(32)).hex(), "site": "yard", "node": "cam1"}
+    salt = bytes(range(0xA0, 0xA8))
+    key, other = (
+        NodeKey(bytes(range(32)), "yard", node, lambda _: salt) for node in ("cam1", "cam2")
+    )
+    frame = Packet(Kind.FRAME, 0x2ABC, 7, b"picture", 0xBEEF, 1234, layers=2)
+    files["good/sealed-frame.bin"] = whole = packet.pack(key.seal(frame))
+    files["good/sealed-drop.bin"] = packet.pack(
+        key.seal(Packet(Kind.DROP, 0x2ABC, 8, drop.pack([DropRecord(Reason.FULL, 5, 1)])))
+    )
+    entries = [
+        entry_of(
+            f"good/{name}.bin",
+            "sealed",
+            meaning,
+            **place,
+            salt_hex=salt.hex(),
+            payload_hex=key.unpack(files[f"good/{name}.bin"]).payload.hex(),
+        )
+        for name, meaning in (("sealed-frame", "a frame"), ("sealed-drop", "a drop"))
+    ]
+    short = dataclasses.replace(frame, payload=bytes(23), sealed=True)
+    bad = {
+        "tag": (
+            "one bit of the tag differs",
+            "forged",
+            _with_check(whole[:-1] + b"\0", 0, whole[0]),
+        ),
+        "header": ("the packet number differs", "forged", _with_check(whole, 8, 9)),
+        "node": ("sealed by cam2 with the same key", "forged", packet.pack(other.seal(frame))),
+        "short": ("23 bytes of payload", "sealed", packet.pack(short)),
+        "plain": ("not sealed", "sealed", packet.pack(frame)),
+        "check": ("one bit differs, and the check says so", "check", whole[:-1] + b"\0"),
+    }
+    for name, (meaning, reason, data) in bad.items():
+        files[f"bad/sealed-{name}.bin"] = data
+        entries.append(
+            entry_of(f"bad/sealed-{name}.bin", "sealed", meaning, **place, reason=reason)
+        )
+    ack_bytes = files["good/ack.bin"]
+    files["good/ack-signed.bin"] = key.sign(Purpose.ACK, ack_bytes)
+    files["bad/ack-signed.bin"] = key.sign(Purpose.COMMAND, ack_bytes)
+    meanings = {"good": "good/ack.bin with its tag", "bad": "with the tag of a command"}
+    entries += [
+        entry_of(f"{folder}/ack-signed.bin", "signed", meaning, **place, purpose="ACK")
+        for folder, meaning in meanings.items()
+    ]
+    return entries
+
+
 def make() -> Files:
     """Content of every file, by its path below ``v1``."""
     files: Files = {}
-    makers = (packets, bad_packets, drops, acks, *streams.MAKERS, nested.nested)
+    makers = (packets, bad_packets, drops, acks, sealed, *streams.MAKERS, nested.nested)
     entries = [entry for maker in makers for entry in maker(files)]
     files["index.json"] = (json.dumps(entries, indent=1) + "\n").encode()
     return files

@@ -79,6 +79,21 @@ def update(
     print("restart the node or gateway that uses it")
 
 
+@app.command("node-key")
+def node_key(
+    path: Annotated[Path, typer.Argument(help="File to write, such as cam1.key.")],
+) -> None:
+    """Draw the secret that seals the packets of one node; the gateway needs the same file."""
+    import secrets
+
+    from tactic.trust.keys import write_secret
+    from tactic_codec.node_key import KEY_BYTES
+
+    write_secret(path, f"{secrets.token_hex(KEY_BYTES)}\n".encode())
+    print(f"{path}: [node] key_file on the node; on the gateway NODE.key in the folder of")
+    print("[gateway] keys. Copy it on a safe way, readable by the service only.")
+
+
 def _print(trust: Trust) -> None:
     print(f"counter {trust.counter}, {len(trust.keys)} keys:")
     for key in trust.keys:
