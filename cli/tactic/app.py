@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tactic import __version__
+from tactic.broker.command import app as broker_app
 from tactic.reproduce.command import app as reproduce_app
 from tactic.trust.command import app as trust_app
 from tactic_codec.errors import TacticError
@@ -26,6 +27,7 @@ app.add_typer(device_app, name="device")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(trust_app, name="trust")
+app.add_typer(broker_app, name="broker")
 app.add_typer(reproduce_app, name="reproduce")
 
 RIVALS = ("jpeg", "webp", "avif")
