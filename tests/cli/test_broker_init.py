@@ -47,8 +47,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """Folders for a site with the nodes a and b, and the port of its broker."""
     folder, port = tmp_path_factory.mktemp("site"), free_port()
     setup.init(folder, "lab", ["127.0.0.1"], port, "tactic/v1", None)
-    for node in ("a", "b", "cam1"):
+    for node in ("a", "b", "cam1", "stolen"):
         setup.add_node(folder, node)
+    with (folder / "broker/acl").open("a") as file:
+        file.write("user stolen\ntopic deny #\n")
     return folder, port
 
 
@@ -194,6 +196,19 @@ def test_an_application_reads_and_says_nothing(people: dict[str, Person]) -> Non
     assert {topic for topic, _ in people["app"].heard} == {f"{ROOT}/a/{name}" for name in readable}
 
 
+def test_a_stolen_certificate_is_worth_nothing_once_the_rules_name_it(
+    people: dict[str, Person], broker: tuple[Path, int]
+) -> None:
+    thief = Person(broker[0] / "nodes/stolen", "stolen", broker[1])
+    thief.listen("#", f"{ROOT}/stolen/#")
+    assert not any(thief.may_say(f"{ROOT}/stolen/{name}") for name in all_topics())
+    people["gateway"].may_say(f"{ROOT}/stolen/cmd")
+    people["gateway"].may_say(f"{ROOT}/_gateway/state")
+    time.sleep(PAUSE_S)
+    assert thief.heard == []
+    thief.close()
+
+
 def test_the_gateway_does_not_speak_as_a_node(people: dict[str, Person]) -> None:
     people["gateway"].listen("#")
     for name in FROM_NODE:
@@ -263,9 +278,9 @@ def test_device_and_gateway_work_over_it(site: Site, broker: tuple[Path, int]) -
 
 def test_private_keys_are_the_owners_alone(made: tuple[Path, int]) -> None:
     keys = sorted(made[0].rglob("*.key"))
-    assert len(keys) == 7
+    assert len(keys) == 8
     assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
-    assert len({key.read_bytes() for key in keys}) == 7
+    assert len({key.read_bytes() for key in keys}) == 8
 
 
 def test_mistakes(made: tuple[Path, int], tmp_path: Path) -> None:
