@@ -55,6 +55,11 @@ class Receiver:
     def __contains__(self, pkt: int) -> bool:
         return pkt in self._settled
 
+    @property
+    def ranges(self) -> int:
+        """Ranges of settled numbers: one, unless there are gaps."""
+        return len(self._settled)
+
     def record(self, packet: Packet) -> Receipt:
         """Take note of a packet that is being committed.
 

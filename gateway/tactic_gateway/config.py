@@ -64,16 +64,23 @@ class Mqtt(Section):
 
 
 class StoreSection(Section):
-    """``[store]``: the database."""
+    """``[store]``: the database.
+
+    With less than ``min_free_bytes`` free on its disk nothing is stored or acknowledged, and
+    nodes wait.
+    """
 
     path: LocalPath
+    min_free_bytes: int = Field(default=64 << 20, ge=1 << 20)
 
 
 class Workers(Section):
     """``[workers]``: the processes that decode. A batch holds frames of one size.
 
     ``batch_limit_s`` and ``memory_limit_bytes`` are what a batch may take: a process that needs
-    more is ended, started again, and its frames are tried one by one.
+    more is ended, started again, and its frames are tried one by one. From half of
+    ``max_backlog`` frames on that are not decoded yet, nodes are slowed down; at the whole of it
+    they wait.
     """
 
     processes: int = Field(default=1, ge=1, le=64)
@@ -81,6 +88,7 @@ class Workers(Section):
     batch_wait_ms: float = Field(default=5.0, ge=0.0, le=1000.0)
     batch_limit_s: float = Field(default=60.0, ge=1.0, le=3600.0)
     memory_limit_bytes: int = Field(default=2 << 30, ge=256 << 20, le=1 << 46)
+    max_backlog: int = Field(default=100_000, ge=100, le=1_000_000_000)
 
 
 class Results(Section):

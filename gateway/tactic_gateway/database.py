@@ -8,13 +8,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 from tactic_gateway.errors import StoreError
 
 _REMEDY = "check [store] path and its permissions"
+_BUSY_S = 10.0
 
 
 class Database:
@@ -31,21 +33,43 @@ class Database:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db = _connect(path, "rwc")
         except (sqlite3.Error, OSError) as fault:
             raise StoreError(f"{path}: {fault}; {_REMEDY}") from fault
         try:
             # Works on an empty file only: what is deleted can go back to the disk step by step.
             self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            _set_up(self._db)
             _migrate(self._db, path)
+            self._id = _id(self._db)
         except sqlite3.Error as fault:
             self._db.close()
             raise StoreError(f"{path}: {fault}; {_REMEDY}") from fault
         except StoreError:
             self._db.close()
             raise
+
+    def reopen(self) -> None:
+        """Open the file anew: the disk may have been away, and be back.
+
+        Raises
+        ------
+        StoreError
+            It is not there, or another one is in its place; until a later call finds it, every
+            transaction fails.
+        """
+        with self._lock:
+            self._db.close()
+            try:
+                self._db = _connect(self.path, "rw")
+                _set_up(self._db)
+                other = _id(self._db) != self._id
+            except sqlite3.Error as fault:
+                self._db.close()
+                raise StoreError(f"{self.path}: {fault}; {_REMEDY}") from fault
+            if other:
+                self._db.close()
+                raise StoreError(f"{self.path}: another store is in its place; put it back")
 
     def close(self) -> None:
         """Close the file; nothing can be read or written afterwards."""
@@ -69,8 +93,9 @@ class Database:
             except sqlite3.Error as fault:
                 raise StoreError(f"{self.path}: {fault}; check the disk") from fault
             finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
 
 
 def scripts() -> list[tuple[int, str]]:
@@ -80,6 +105,23 @@ def scripts() -> list[tuple[int, str]]:
         for file in resources.files("tactic_gateway").joinpath("schema").iterdir()
         if file.name.endswith(".sql")
     )
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    place = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    return sqlite3.connect(
+        place, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, uri=True
+    )
+
+
+def _set_up(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+
+
+def _id(db: sqlite3.Connection) -> str:
+    ((found,),) = db.execute("SELECT value FROM notes WHERE name = 'id'").fetchall()
+    return str(found)
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

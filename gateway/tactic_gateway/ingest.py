@@ -2,34 +2,34 @@
 
 Messages are collected for a few milliseconds and committed together. A packet is acknowledged
 only after its commit, so a gateway that dies at any moment loses nothing that a node forgot.
+While the store can take nothing, nothing is noted, and every node that sends is told to wait.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from tactic_codec.errors import PacketError
 from tactic_codec.node_key import Purpose
+from tactic_gateway.condition import Condition
 from tactic_gateway.errors import StoreError
+from tactic_gateway.inlet import Inlet
 from tactic_gateway.keys import Keys
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.reader import Message, RejectError, read
-from tactic_gateway.receivers import NodeBoot, Receivers
+from tactic_gateway.receivers import Receivers
 from tactic_gateway.records import Arrival, Birth
+from tactic_gateway.settled import NodeBoot
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
+from tactic_gateway.window import window
 
-QUEUE_MESSAGES = 1024
-COMMIT_MESSAGES = 256
-COMMIT_WAIT_S = 0.005
-STORE_RETRY_S = 1.0
-_IDLE_S = 0.2
+MAX_NODES = 1024
+MAX_BUNDLES_NAMED = 64
 
 
 @dataclass(slots=True)
@@ -40,6 +40,10 @@ class _Batch:
     touched: set[NodeBoot] = field(default_factory=set)
     duplicates: int = 0
 
+    @property
+    def nodes(self) -> int:
+        return len({node for node, _ in self.touched})
+
 
 class Ingest:
     """The one thread that writes packets.
@@ -47,8 +51,12 @@ class Ingest:
     Parameters
     ----------
     store : Store
+    condition : Condition
+        Of the store.
     topics : Topics
     keys : Keys
+    max_backlog : int
+        Frames not decoded yet at which nodes are told to wait.
     publish : callable (topic, payload)
         Sends an acknowledgement; must not block.
     wake : callable
@@ -60,72 +68,80 @@ class Ingest:
     def __init__(
         self,
         store: Store,
+        condition: Condition,
         topics: Topics,
         keys: Keys,
         *,
+        max_backlog: int,
         publish: Callable[[str, bytes], None],
         wake: Callable[[], None],
         metrics: Metrics,
         log: Log,
     ) -> None:
         self._store = store
+        self._condition = condition
         self._topics = topics
         self._keys = keys
+        self._max_backlog = max_backlog
         self._publish = publish
         self._wake = wake
         self._metrics = metrics
         self._log = log
         self._receivers = Receivers(store)
+        self._inlet = Inlet()
+        self._births: dict[str, Birth] = {}
+        self._told_to_wait: set[NodeBoot] = set()
         self._unknown: set[int] = set()
-        self._queue: queue.Queue[Message] = queue.Queue(QUEUE_MESSAGES)
+        self._booted: dict[str, int] = {}
+        self._away = False
 
     def offer(self, message: Message) -> None:
         """Take a message from the network thread; never blocks.
 
-        When the queue is full the message is let go: its node sends it again, because it was
+        Where there is no room the message is let go: its node sends it again, because it was
         not acknowledged.
         """
-        try:
-            self._queue.put_nowait(message)
-        except queue.Full:
+        if not self._inlet.offer(message):
             self._metrics.add("overflow")
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set and the queue is empty."""
-        while not (stop.is_set() and self._queue.empty()):
-            if messages := self._collect():
-                self.handle(messages, stop)
+        """Work until ``stop`` is set and nothing is left that arrived."""
+        while not (stop.is_set() and self._inlet.empty()):
+            messages = self._inlet.collect()
+            self.tend()
+            if messages:
+                self.handle(messages)
 
-    def _collect(self) -> list[Message]:
-        try:
-            messages = [self._queue.get(timeout=_IDLE_S)]
-        except queue.Empty:
-            return []
-        deadline = time.monotonic() + COMMIT_WAIT_S
-        while len(messages) < COMMIT_MESSAGES:
-            try:
-                messages.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
-            except queue.Empty:
-                break
-        return messages
+    def tend(self) -> None:
+        """Tell nodes that waited to go on, once they may."""
+        if not self._condition.good:
+            self._away = True
+            return
+        if self._away:
+            # The store was opened anew, perhaps after its disk was away.
+            self._receivers.clear()
+            self._away = False
+        if self._told_to_wait and (size := self._window(len(self._told_to_wait))):
+            waiting, self._told_to_wait = self._told_to_wait, set()
+            self._acknowledge(waiting, size)
 
-    def handle(self, messages: list[Message], stop: threading.Event) -> None:
-        """Store a batch and acknowledge it; let it go where the store fails."""
-        batch = _Batch()
+    def handle(self, messages: list[Message]) -> None:
+        """Store a batch and acknowledge it; let it go where the store cannot take it."""
+        if not self._condition.good:
+            self._turn_away(messages)
+            return
+        batch = _Batch(births=list(self._births.values()))
         try:
             for message in messages:
                 self._add(message, batch)
             waiting = self._store.commit(batch.arrivals, batch.births, batch.rejects)
         except StoreError as fault:
             self._receivers.forget(batch.touched)
-            self._metrics.add("store_errors")
-            self._log.error("store_failed", error=str(fault), messages=len(messages))
-            stop.wait(STORE_RETRY_S)
+            self._condition.failed(fault)
+            self._turn_away(messages)
             return
-        window = QUEUE_MESSAGES - self._queue.qsize()
-        for node, ack in self._receivers.acknowledge(batch.touched, window):
-            signed = self._keys.sign(node, Purpose.ACK, ack)
-            self._publish(self._topics.of(node, "ack"), signed)
+        self._births.clear()
+        self._acknowledge(batch.touched, self._window(batch.nodes))
         self._count(batch)
         self._note_unknown(waiting)
         if batch.arrivals:
@@ -149,12 +165,43 @@ class Ingest:
             else:
                 batch.duplicates += 1
 
+    def _turn_away(self, messages: list[Message]) -> None:
+        """Note nothing of them but births, which come only once; tell their nodes to wait."""
+        touched: set[NodeBoot] = set()
+        for message in messages:
+            try:
+                record = read(message, self._topics, self._keys)
+            except RejectError:
+                continue
+            if not isinstance(record, Birth):
+                touched.add((record.node, record.packet.boot))
+            elif len(self._births) < MAX_NODES or record.node in self._births:
+                self._births[record.node] = record
+        self._metrics.add("turned_away", len(messages))
+        self._acknowledge(touched, 0)
+
+    def _window(self, nodes: int) -> int:
+        return window(self._inlet.room, nodes, self._store.backlog, self._max_backlog)
+
+    def _acknowledge(self, boots: Iterable[NodeBoot], size: int) -> None:
+        try:
+            acks = self._receivers.acknowledge(boots, size)
+        except StoreError as fault:
+            self._condition.failed(fault)
+            return
+        for node, ack in acks:
+            signed = self._keys.sign(node, Purpose.ACK, ack)
+            self._publish(self._topics.of(node, "ack"), signed)
+        if size == 0:
+            room = MAX_NODES - len(self._told_to_wait)
+            self._told_to_wait |= set(sorted(boots)[: max(0, room)])
+
     def _note_unknown(self, waiting: Counter[int]) -> None:
         self._metrics.add("waiting", waiting.total())
-        for wire in sorted(set(waiting) - self._unknown):
+        for wire in sorted(set(waiting) - self._unknown)[: MAX_BUNDLES_NAMED - len(self._unknown)]:
             remedy = "its frames are stored and wait: add its path to [bundles] and restart"
             self._log.warning("bundle_unknown", bundle=f"{wire:04x}", remedy=remedy)
-        self._unknown |= set(waiting)
+            self._unknown.add(wire)
 
     def _count(self, batch: _Batch) -> None:
         self._metrics.add("packets", len(batch.arrivals))
@@ -162,4 +209,6 @@ class Ingest:
         for reason, count in batch.rejects.items():
             self._metrics.add(f"rejected.{reason}", count)
         for birth in batch.births:
-            self._log.info("birth", node=birth.node, boot=birth.boot)
+            if self._booted.get(birth.node) != birth.boot and len(self._booted) < MAX_NODES:
+                self._booted[birth.node] = birth.boot
+                self._log.info("birth", node=birth.node, boot=birth.boot)

@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -38,6 +39,7 @@ class Log:
         ts = self._now().isoformat(timespec="milliseconds")
         line = json.dumps({"ts": ts, "level": level, "event": event, **fields}, default=str)
         stream = self._stream or sys.stdout
-        with self._lock:
+        # Where the log's disk is full, the gateway goes on without one.
+        with self._lock, suppress(OSError):
             stream.write(line + "\n")
             stream.flush()

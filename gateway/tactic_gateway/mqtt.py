@@ -22,6 +22,7 @@ from paho.mqtt.client import (
     MQTTMessage,
 )
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -29,12 +30,13 @@ from tactic_codec.errors import ConfigError
 from tactic_gateway.config import Mqtt, Tls
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
-from tactic_gateway.reader import Message
+from tactic_gateway.reader import MAX_PAYLOAD_BYTES, Message
 from tactic_gateway.topics import Topics
 
 QUEUED_MESSAGES = 10_000
 ONLINE = json.dumps({"state": "online"}).encode()
 OFFLINE = json.dumps({"state": "offline"}).encode()
+_TOPIC_BYTES = 1 << 16
 _UNSUPPORTED_VERSION = 132
 _REFUSALS_BEFORE_DOWNGRADE = 2
 
@@ -81,6 +83,7 @@ class Broker:
         self._greeted = False
         self._down = False
         self._stopping = False
+        self._online = True
         self._client = self._make()
 
     @property
@@ -108,6 +111,7 @@ class Broker:
             self._config.port,
             self._config.keepalive_s,
             clean_start=True if newest else MQTT_CLEAN_START_FIRST_ONLY,
+            properties=_largest() if newest else None,
         )
         self._client.loop_start()
 
@@ -121,6 +125,13 @@ class Broker:
             self._log.warning("mqtt_downgrade", version="3.1.1")
             self._client = self._make()
             self._connect()
+
+    def announce(self, online: bool) -> None:
+        """Say whether packets are taken: nodes are silent while they are not."""
+        if online is not self._online:
+            self._online = online
+            if self.connected:
+                self._client.publish(self._topics.presence, ONLINE if online else OFFLINE, 1, True)
 
     def publish(self, topic: str, payload: str | bytes, qos: int, retain: bool) -> None:
         """Send, or queue while the broker is away; counted as ``unsent`` where neither goes.
@@ -183,7 +194,7 @@ class Broker:
         self._log.info("mqtt_connected", host=self._config.host, port=self._config.port)
         topics = self._topics
         client.subscribe([(topics.frames, 1), (topics.births, 1), (topics.presence, 1)])
-        client.publish(topics.presence, ONLINE, 1, True)
+        client.publish(topics.presence, ONLINE if self._online else OFFLINE, 1, True)
         self._greet()
 
     def _on_connect_fail(self, _client: Client, _userdata: Any) -> None:
@@ -204,12 +215,16 @@ class Broker:
             self._warn_once(f"disconnected: {reason}")
 
     def _on_message(self, client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        if message.topic == self._topics.presence:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # a broker that checks nothing
+            topic = ""
+        if topic == self._topics.presence:
             # The last will of an earlier connection may come late and would silence the nodes.
-            if message.payload == OFFLINE and not self._stopping:
+            if message.payload == OFFLINE and self._online and not self._stopping:
                 client.publish(self._topics.presence, ONLINE, 1, True)
             return
-        self._deliver(Message(message.topic, bytes(message.payload), time.time_ns()))
+        self._deliver(Message(topic, bytes(message.payload), time.time_ns()))
 
     def _warn_once(self, cause: str) -> None:
         if not self._down:
@@ -217,6 +232,13 @@ class Broker:
             place = f"{self._config.host}:{self._config.port}"
             remedy = "trying again; check [mqtt] and the broker"
             self._log.warning("mqtt_down", broker=place, cause=cause, remedy=remedy)
+
+
+def _largest() -> Properties:
+    """Ask the broker to keep back what is longer than any packet: it would fill the memory."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + _TOPIC_BYTES
+    return properties
 
 
 def _password(config: Mqtt) -> str | None:

@@ -6,11 +6,14 @@ import json
 from dataclasses import dataclass
 
 from tactic_codec.errors import PacketError
+from tactic_codec.packet import MAX_PACKET_BYTES
 from tactic_gateway.keys import Keys
 from tactic_gateway.records import Arrival, Birth
 from tactic_gateway.topics import Topics
 
 MAX_BIRTH_BYTES = 65536
+#: The longest payload that any topic takes.
+MAX_PAYLOAD_BYTES = MAX_PACKET_BYTES
 _UINT32 = 1 << 32
 
 
@@ -58,7 +61,9 @@ def _birth(node: str, payload: bytes) -> Birth:
     try:
         if len(payload) > MAX_BIRTH_BYTES:
             raise RejectError("birth")
-        body = json.loads(payload)
+        # json.loads would also read UTF-16 and lone surrogates, which no text column takes.
+        text = payload.decode("utf-8")
+        body = json.loads(text)
         boot, booted_unix_ns = body["boot"], body.get("booted_unix_ns")
         synchronised = body.get("clock") == "synchronised"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
@@ -66,7 +71,7 @@ def _birth(node: str, payload: bytes) -> Birth:
     if not _is_number(boot, _UINT32):
         raise RejectError("birth")
     known = synchronised and _is_number(booted_unix_ns, 1 << 63)
-    return Birth(node, boot, booted_unix_ns if known else None, payload.decode("utf-8"))
+    return Birth(node, boot, booted_unix_ns if known else None, text)
 
 
 def _is_number(value: object, limit: int) -> bool:

@@ -23,6 +23,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError, TacticError
 from tactic_codec.trusting import NOBODY
 from tactic_gateway import config as configuration
+from tactic_gateway.condition import Condition
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import StoreError
 from tactic_gateway.ingest import Ingest
@@ -90,8 +91,12 @@ class Service:
         )
         self._store = Store(config.store.path)
         log.info("store_open", path=config.store.path, **self._store.requeue(self._bundles))
+        self._condition = Condition(
+            config.store.path, config.store.min_free_bytes, self._metrics, log
+        )
         self._workers = Workers(
             self._store,
+            self._condition,
             config.workers,
             topics=self._topics,
             publish=self._send_result,
@@ -100,8 +105,10 @@ class Service:
         )
         self._ingest = Ingest(
             self._store,
+            self._condition,
             self._topics,
             Keys.load(config.gateway.keys, config.gateway.site),
+            max_backlog=config.workers.max_backlog,
             publish=self._send_ack,
             wake=self._workers.wake,
             metrics=self._metrics,
@@ -116,12 +123,16 @@ class Service:
         TacticError
             A worker cannot use a bundle.
         """
+        self._condition.look(self._store.attempt)
+        self._broker.announce(self._condition.good)
         threads = self._start_threads(stop)
         self._broker.start(self._ingest.offer, self._greeted.set)
         self._log.info("gateway_ready", site=self._config.gateway.site)
         next_health_s = time.monotonic()
         while not stop.wait(_TICK_S) and all(thread.is_alive() for thread in threads):
             self._broker.tend()
+            self._condition.look(self._store.attempt)
+            self._broker.announce(self._condition.good)
             if self._greeted.is_set():
                 self._republish()
             if time.monotonic() >= next_health_s:
@@ -173,6 +184,8 @@ class Service:
         health = {
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "bundles": [f"{wire:04x}" for wire in self._bundles],
+            "store": self._condition.state.value,
+            "backlog": self._store.backlog,
             "counters": self._metrics.snapshot(),
         }
         self._log.info("health", mqtt=self._broker.connected, **health)
@@ -183,7 +196,7 @@ class Service:
         try:
             self._workers.republish()
         except StoreError as fault:
-            self._log.error("store_failed", error=str(fault))
+            self._condition.failed(fault)
             self._greeted.set()
 
     def _send_ack(self, topic: str, ack: bytes) -> None:

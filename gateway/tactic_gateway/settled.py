@@ -8,43 +8,55 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from tactic_delivery.ranges import Range, RangeSet
-
 NodeBoot = tuple[str, int]
+Ranges = list[tuple[int, int]]
+"""(first, count) of each."""
 
 #: With more new ranges than this, a boot is read and written as a whole.
 _FEW = 16
 
 
-def settle(db: sqlite3.Connection, numbers: Mapping[NodeBoot, RangeSet]) -> None:
+def settle(db: sqlite3.Connection, numbers: Mapping[NodeBoot, Ranges]) -> None:
     """Add numbers to what is settled of each boot."""
-    for where, fresh in numbers.items():
+    for where, ranges in numbers.items():
+        fresh = merged(ranges)
         if len(fresh) > _FEW:
-            whole = RangeSet(load(db, *where))
-            for each in fresh:
-                whole.add(*each)
+            whole = merged(load(db, *where) + fresh)
             db.execute("DELETE FROM settled WHERE node = ? AND boot = ?", where)
             _insert(db, where, whole)
         else:
-            for each in fresh:
-                _merge(db, where, each)
+            for first, count in fresh:
+                _merge(db, where, first, first + count)
 
 
-def load(db: sqlite3.Connection, node: str, boot: int) -> list[tuple[int, int]]:
+def merged(ranges: Ranges) -> Ranges:
+    """The same numbers in rising order, in ranges that neither overlap nor touch."""
+    found: Ranges = []
+    begin = end = -1
+    for first, count in sorted(ranges):
+        if first > end:
+            if begin >= 0:
+                found.append((begin, end - begin))
+            begin = first
+        end = max(end, first + count)
+    return [*found, (begin, end - begin)] if begin >= 0 else found
+
+
+def load(db: sqlite3.Connection, node: str, boot: int) -> Ranges:
     """Ranges (first, count) of a boot, in rising order; they do not touch."""
     query = "SELECT first, count FROM settled WHERE node = ? AND boot = ? ORDER BY first"
     return db.execute(query, (node, boot)).fetchall()
 
 
-def _merge(db: sqlite3.Connection, where: NodeBoot, fresh: Range) -> None:
-    first, stop = fresh.first, fresh.stop
+def _merge(db: sqlite3.Connection, where: NodeBoot, first: int, stop: int) -> None:
+    lowest = first
     replaced = []
     query = (
         "SELECT first, count FROM settled WHERE node = ? AND boot = ? AND first <= ?"
         " ORDER BY first DESC"
     )
     for begin, count in db.execute(query, (*where, stop)):
-        if begin + count < fresh.first:
+        if begin + count < lowest:
             break
         replaced.append((*where, begin))
         first, stop = min(first, begin), max(stop, begin + count)

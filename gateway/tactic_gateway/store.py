@@ -15,7 +15,6 @@ from typing import Any
 from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind
 from tactic_codec.types import FrameKey
-from tactic_delivery.ranges import RangeSet
 from tactic_gateway import accounts, settled
 from tactic_gateway.database import Database
 from tactic_gateway.records import Arrival, Birth, Job, Outcome, Status
@@ -27,6 +26,13 @@ MOST_STRIKES = 2
 #: What one frame can have; others of a node that repeats part numbers are left alone.
 _MOST_PARTS = 7
 
+#: Births kept of each node, the latest.
+MAX_BIRTHS = 1000
+
+_FEWER_BIRTHS = f"""
+DELETE FROM boots WHERE node = ? AND id <= (
+    SELECT id FROM boots WHERE node = ? ORDER BY id DESC LIMIT 1 OFFSET {MAX_BIRTHS})
+"""
 _FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 # Node's current boot first: its counter may have started anew on another SD card.
@@ -98,6 +104,12 @@ class Store:
         self._backlog = counts.get(Status.NEW, 0)
         return {"new": self._backlog, "waiting": counts.get(Status.WAITING, 0)}
 
+    def attempt(self) -> None:
+        """Open the file anew and write to it, to see whether that works again."""
+        self._database.reopen()
+        with self._database.transaction() as db:
+            db.execute("UPDATE notes SET value = value + 1 WHERE name = 'attempts'")
+
     def commit(
         self,
         arrivals: Sequence[Arrival],
@@ -117,6 +129,7 @@ class Store:
                 " VALUES (?, ?, ?, ?)",
                 [(birth.node, birth.boot, birth.booted_unix_ns, birth.body) for birth in births],
             )
+            db.executemany(_FEWER_BIRTHS, [(node, node) for node in {b.node for b in births}])
             db.executemany(
                 "INSERT INTO rejects VALUES (?, ?)"
                 " ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count",
@@ -256,13 +269,12 @@ class Store:
         }
 
 
-def _numbers(arrivals: Sequence[Arrival]) -> dict[settled.NodeBoot, RangeSet]:
-    found: defaultdict[settled.NodeBoot, RangeSet] = defaultdict(RangeSet)
+def _numbers(arrivals: Sequence[Arrival]) -> dict[settled.NodeBoot, settled.Ranges]:
+    found: defaultdict[settled.NodeBoot, settled.Ranges] = defaultdict(list)
     for arrival in arrivals:
         numbers = found[arrival.node, arrival.packet.boot]
-        numbers.add(arrival.packet.pkt)
-        for drop in arrival.drops:
-            numbers.add(drop.first, drop.count)
+        numbers.append((arrival.packet.pkt, 1))
+        numbers += [(drop.first, drop.count) for drop in arrival.drops]
     return found
 
 

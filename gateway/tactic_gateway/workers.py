@@ -15,6 +15,7 @@ from tactic_codec.errors import BundleError
 from tactic_codec.node_key import wire_bytes
 from tactic_codec.packet import TIME_UNIT_NS
 from tactic_codec.types import FrameKey
+from tactic_gateway.condition import Condition, State
 from tactic_gateway.config import Workers as Settings
 from tactic_gateway.errors import StoreError, WorkerLostError
 from tactic_gateway.log import Log
@@ -42,6 +43,8 @@ class Workers:
     Parameters
     ----------
     store : Store
+    condition : Condition
+        Of the store.
     settings : config.Workers
     topics : Topics
     publish : callable (topic, JSON, retain)
@@ -55,6 +58,7 @@ class Workers:
     def __init__(
         self,
         store: Store,
+        condition: Condition,
         settings: Settings,
         *,
         topics: Topics,
@@ -64,6 +68,7 @@ class Workers:
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
+        self._condition = condition
         self._settings = settings
         self._topics = topics
         self._publish = publish
@@ -125,12 +130,13 @@ class Workers:
         return jobs
 
     def _claim(self, limit: int, stop: threading.Event) -> list[Job]:
-        try:
-            return self._store.claim(limit)
-        except StoreError as fault:
-            self._note(fault)
-            stop.wait(_STORE_RETRY_S)
-            return []
+        if self._condition.state is not State.FAILING:
+            try:
+                return self._store.claim(limit)
+            except StoreError as fault:
+                self._condition.failed(fault)
+        stop.wait(_STORE_RETRY_S)
+        return []
 
     def _start(self, worker: Worker, stop: threading.Event, first: bool = False) -> None:
         pause_s = 1.0
@@ -193,13 +199,9 @@ class Workers:
             try:
                 return commit()
             except StoreError as fault:
-                self._note(fault)
+                self._condition.failed(fault)
                 if stop.wait(_STORE_RETRY_S):
                     return None
-
-    def _note(self, fault: StoreError) -> None:
-        self._metrics.add("store_errors")
-        self._log.error("store_failed", error=str(fault))
 
     def _count(self, outcomes: list[Outcome], results: int) -> None:
         self._metrics.add("frames", len(outcomes))

@@ -20,7 +20,9 @@ from tactic_codec.entropy import EntropyModel, write_models
 from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Probe
 from tactic_codec.packet import Kind, Packet, pack
 from tactic_codec.tables import Table, TableSet
+from tactic_gateway.condition import Condition
 from tactic_gateway.log import Log
+from tactic_gateway.metrics import Metrics
 from tactic_gateway.pipeline import Pipeline
 from tactic_gateway.pipes import Patience
 from tactic_gateway.records import Job
@@ -225,6 +227,12 @@ def store(tmp_path: Path, bundle: Bundle) -> Iterator[Store]:
     opened.requeue([bundle.codec.wire_id])
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def condition(store: Store, log: Log) -> Condition:
+    """A condition that fails when its store fails, and has any room."""
+    return Condition(store._database.path, 1 << 20, Metrics(), log, lambda _: 1 << 40)
 
 
 class Local:

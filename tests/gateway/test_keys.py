@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -15,6 +14,7 @@ from tactic_codec.errors import ConfigError, PacketError
 from tactic_codec.node_key import OVERHEAD_BYTES, NodeKey, Purpose
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery import ack
+from tactic_gateway.condition import Condition
 from tactic_gateway.ingest import Ingest
 from tactic_gateway.keys import Keys
 from tactic_gateway.log import Log
@@ -44,24 +44,24 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def take(store: Store, metrics: Metrics, log: Log) -> Take:
+def take(store: Store, condition: Condition, metrics: Metrics, log: Log) -> Take:
     """Hands messages to a gateway that has a key for cam1; gives what it acknowledges."""
     sent: list[tuple[str, bytes]] = []
     ingest = Ingest(
         store,
+        condition,
         Topics("tactic/v1", "lab"),
         Keys({"cam1": key()}),
+        max_backlog=1000,
         publish=lambda topic, payload: sent.append((topic, payload)),
         wake=lambda: None,
         metrics=metrics,
         log=log,
     )
-    stop = threading.Event()
-    stop.set()
 
     def take(*payloads: bytes, node: str = "cam1") -> list[tuple[str, bytes]]:
         sent.clear()
-        ingest.handle([Message(f"tactic/v1/lab/{node}/f", each, 1) for each in payloads], stop)
+        ingest.handle([Message(f"tactic/v1/lab/{node}/f", each, 1) for each in payloads])
         return list(sent)
 
     return take

@@ -20,6 +20,7 @@ from tactic_codec.errors import BundleError
 from tactic_codec.packet import unpack
 from tactic_codec.types import FrameKey
 from tactic_gateway import messages, process
+from tactic_gateway.condition import Condition
 from tactic_gateway.config import Workers as Settings
 from tactic_gateway.errors import WorkerLostError
 from tactic_gateway.log import Log
@@ -251,12 +252,13 @@ def test_signals_to_the_group_do_not_end_a_worker(started: Process, make_frame: 
 
 
 def test_the_innocent_are_not_condemned(
-    terrible: Process, store: Store, log: Log, make_frame: MakePacket
+    terrible: Process, store: Store, condition: Condition, log: Log, make_frame: MakePacket
 ) -> None:
     """Two frames that end workers, among twelve: two fail, ten have results."""
     metrics = Metrics()
     workers = Workers(
         store,
+        condition,
         Settings(batch_wait_ms=0.0, batch_limit_s=2.0),
         topics=Topics("tactic/v1", "lab"),
         publish=lambda *_: None,

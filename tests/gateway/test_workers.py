@@ -16,6 +16,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_codec.types import FrameKey, Latent
+from tactic_gateway.condition import Condition
 from tactic_gateway.config import Workers as Settings
 from tactic_gateway.decoder import Decoder
 from tactic_gateway.errors import DecodeError
@@ -51,7 +52,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(store: Store, local: Worker, log: Log) -> Bench:
+def bench(store: Store, condition: Condition, local: Worker, log: Log) -> Bench:
     metrics = Metrics()
 
     def publish(topic: str, body: str, retain: bool) -> None:
@@ -59,6 +60,7 @@ def bench(store: Store, local: Worker, log: Log) -> Bench:
 
     workers = Workers(
         store,
+        condition,
         Settings(batch_wait_ms=0.0),
         topics=Topics("tactic/v1", "lab"),
         publish=publish,

@@ -102,3 +102,12 @@ DROP TABLE former;
 CREATE INDEX results_old ON results (priority, received_ns);
 
 ALTER TABLE latest ADD COLUMN model TEXT NOT NULL DEFAULT '';
+
+CREATE INDEX boots_node ON boots (node, id);
+
+-- Facts about the store itself.
+CREATE TABLE notes (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO notes VALUES ('id', lower(hex(randomblob(16)))), ('attempts', '0');
