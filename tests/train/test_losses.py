@@ -19,6 +19,14 @@ def test_noise_is_added_as_it_is() -> None:
     assert losses.add_noise(latent, noise).tolist() == [1.5, -3.5]
 
 
+def test_latents_stay_within_int8() -> None:
+    assert losses.clamp(torch.tensor([-400.0, -1.6, 300.0])).tolist() == [
+        -128,
+        pytest.approx(-1.6),
+        127,
+    ]
+
+
 def test_quantise_gives_int8_whole_numbers() -> None:
     latent = torch.tensor([-400.0, -1.6, 0.4, 126.7, 300.0])
     assert losses.quantise(latent).tolist() == [-128, -2, 0, 127, 127]

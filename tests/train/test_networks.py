@@ -119,9 +119,10 @@ def test_steps_of_every_second_level_are_exactly_three_times_as_wide(arch: str) 
 
 @ALL
 def test_steps_start_at_equal_ratios(arch: str) -> None:
+    first = ARCHITECTURES[arch].first_step
     steps = ARCHITECTURES[arch](channels=6, levels=5).steps()
-    torch.testing.assert_close(steps, (3 ** (torch.arange(5) / 2))[:, None].expand(5, 6))
-    assert torch.equal(make(arch).steps(), torch.ones(1, 6))
+    torch.testing.assert_close(steps, first * (3 ** (torch.arange(5) / 2))[:, None].expand(5, 6))
+    assert torch.equal(make(arch).steps(), torch.full((1, 6), first))
 
 
 @ALL

@@ -48,6 +48,7 @@ class Identity(PaperCodec):
     """A codec that loses nothing but what rounding takes from it."""
 
     stride = 1
+    first_step = 1.0
 
     def __init__(self, levels: int = 1) -> None:
         super().__init__(3, levels)

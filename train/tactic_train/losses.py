@@ -18,9 +18,14 @@ def add_noise(latent: Tensor, noise: Tensor) -> Tensor:
     return latent + noise
 
 
+def clamp(latent: Tensor) -> Tensor:
+    """What int8 holds; without it, a codec that pays nothing for its rate outgrows int8."""
+    return latent.clamp(-128, 127)
+
+
 def quantise(latent: Tensor) -> Tensor:
     """Inference, eq. 6: the nearest whole number, clamped to int8."""
-    return latent.round().clamp(-128, 127)
+    return clamp(latent.round())
 
 
 def quantise_straight_through(latent: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class System(nn.Module):
         latent = encode(self.codec, picture, draw.level)
         noisy = losses.add_noise(latent, draw.noise)
         hard = stage.rounding == "straight-through"
-        symbols = losses.quantise_straight_through(latent) if hard else noisy
+        symbols = losses.quantise_straight_through(latent) if hard else losses.clamp(noisy)
         reconstruction = self.codec.decode(symbols, draw.level)
         sent = (draw.level < self.codec.levels)[:, :, None, None]
         bits = self.density.bits(noisy, draw.level) * sent

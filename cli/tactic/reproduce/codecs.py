@@ -33,6 +33,11 @@ class Codec(Cell):
         """The training's configuration."""
 
     @property
+    def crop_px(self) -> int | None:
+        """Side of its crops; None: whole photos."""
+        return None
+
+    @property
     def label(self) -> str:
         """Method and rate, without the seed."""
         return self.name.removeprefix("codec-").rpartition("-s")[0]
@@ -82,7 +87,9 @@ class Codec(Cell):
             start=start,
             model=model,
             head=HeadConfig(name=self.head.name, classes=self.photos.classes, weights=head),
-            data=Data(sources=(place.source(self.photos),), crop_px=self.photos.side_px),
+            data=Data(
+                sources=(place.source(self.photos),), crop_px=self.crop_px or self.photos.side_px
+            ),
             stage=stages,
         )
 
@@ -100,9 +107,15 @@ class Drawn(Codec):
         """``codec-drawn-s1``."""
         return f"codec-drawn-s{self.seed}"
 
+    @property
+    def crop_px(self) -> int | None:
+        """Of the preset."""
+        return self.draw.crop_px
+
     def images(self) -> dict[str, int]:
-        """Drawn."""
-        return {DRAWN: self.draw.steps * self.draw.batch}
+        """Drawn; small crops count by their share of the pixels."""
+        share = ((self.crop_px or self.photos.side_px) / self.photos.side_px) ** 2
+        return {DRAWN: round(share * self.draw.steps * self.draw.batch)}
 
     def plan(self, place: Place) -> TrainConfig:
         """L_D alone."""

@@ -30,6 +30,8 @@ class Training(Section):
     batch: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     final_learning_rate: float = Field(ge=0)
+    crop_px: int | None = None
+    """Side of the crops that are drawn; whole photos by default, as a head needs them."""
 
 
 class Ours(Section):
@@ -113,9 +115,12 @@ _IMAGENET20 = Photos(
 _LITE0 = HeadChoice(name="efficientnet_lite0")
 
 
-def _ours_stages(steps: tuple[int, int, int]) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    """Drawing; then codec and head jointly, the encoder's weights integers in the end."""
-    draw, joint, fixed = steps
+def _ours_stages(
+    steps: tuple[int, int, int, int],
+) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """Drawing; then codec and head jointly: led by the inner maps, then by the answers, and with
+    the encoder's weights integers in the end."""
+    draw, maps, answers, fixed = steps
     first = Stage(
         steps=draw,
         learning_rate=5e-4,
@@ -125,32 +130,43 @@ def _ours_stages(steps: tuple[int, int, int]) -> tuple[tuple[Stage, ...], tuple[
         tail_drop=0.2,
     )
     second = Stage(
-        steps=joint,
-        learning_rate=3e-4,
+        steps=maps,
+        learning_rate=2e-4,
         final_learning_rate=5e-5,
-        distortion=150.0,
-        alpha=0.2,
-        features=20.0,
-        beta=0.7,
+        distortion=30.0,
+        alpha=0.4,
+        features=10.0,
+        beta=1.2,
         task="both",
         head="tuned",
         rounding="straight-through",
         tail_drop=0.2,
         head_px=(128,),
     )
+    # What the answers ask of the codec changes from batch to batch: only small steps add up.
     third = second.model_copy(
         update={
+            "steps": answers,
+            "learning_rate": 6e-5,
+            "final_learning_rate": 5e-6,
+            "distortion": 20.0,
+            "alpha": 1.0,
+            "features": 2.0,
+        }
+    )
+    fourth = third.model_copy(
+        update={
             "steps": fixed,
-            "learning_rate": 5e-5,
+            "learning_rate": 2e-5,
             "final_learning_rate": 1e-6,
             "encoder": "fixed",
         }
     )
-    return (first,), (second, third)
+    return (first,), (second, third, fourth)
 
 
-_CPU_STAGES = _ours_stages((600, 600, 100))
-_GPU_STAGES = _ours_stages((4000, 6000, 600))
+_CPU_STAGES = _ours_stages((600, 2400, 1600, 200))
+_GPU_STAGES = _ours_stages((4000, 6000, 4000, 600))
 
 _CAMVID = Photos(
     source="camvid:$TACTIC_DATA/camvid_q95.zip",
@@ -206,10 +222,10 @@ CPU = Preset(
     seeds=(1, 2, 3),
     workers=0,
     clean=Tuning(steps=500, batch=16, learning_rate=3e-4, head_px=128),
-    tune=Tuning(steps=100, batch=16, learning_rate=3e-4, head_px=128),
+    tune=Tuning(steps=200, batch=16, learning_rate=1e-4, head_px=128),
     channels=16,
-    draw=Training(steps=400, batch=16, learning_rate=1e-3, final_learning_rate=3e-4),
-    train=Training(steps=400, batch=16, learning_rate=3e-4, final_learning_rate=1e-5),
+    draw=Training(steps=2400, batch=16, learning_rate=1e-3, final_learning_rate=1e-4, crop_px=64),
+    train=Training(steps=400, batch=16, learning_rate=1e-4, final_learning_rate=1e-6),
     table_crops=400,
     rivals={"jpeg": (2, 5, 10, 25), "webp": (0, 5, 20, 50), "avif": (12, 27, 45)},
     scales=(1.0, 0.5),

@@ -41,6 +41,8 @@ class Codec(nn.Module):
         Pixel value, 0 … 255, that the encoder sees as zero and pads with.
     encoder_learning_rate : float
         Learning rate of the encoder, relative to the rest.
+    first_step : float
+        Quantisation step of the finest level before any training, in units of the encoder's output.
     encoder : nn.Sequential
         float32 (N, 3, H, W) to float32 (N, channels, H / stride, W / stride). Built of
         ``Conv2d``, ``ReLU`` and ``MaxPool2d`` only: what the int8 graph can express.
@@ -52,6 +54,7 @@ class Codec(nn.Module):
     stride: ClassVar[int]
     zero: ClassVar[int] = 0
     encoder_learning_rate: ClassVar[float] = 1.0
+    first_step: ClassVar[float] = 1.0
     encoder: nn.Sequential
     decoder: nn.Module
     numbers: Tensor
@@ -63,13 +66,15 @@ class Codec(nn.Module):
         self.levels = levels
         self.planes = levels if levels > 1 else 0
         self.register_buffer("numbers", torch.arange(levels), persistent=False)
-        start = torch.tensor([0, math.log(NEST) / 2])[:, None].repeat(1, channels)
+        start = torch.tensor([self.first_step, self.first_step * math.sqrt(NEST)]).log()
+        start = start[:, None].repeat(1, channels)
         self.register_parameter("log_step", nn.Parameter(start) if self.planes else None)
 
     def steps(self) -> Tensor:
         """Quantisation steps in units of the encoder's output; float32 (levels, channels)."""
         if self.log_step is None:
-            return torch.ones(1, self.channels, device=self.numbers.device)
+            shape = (1, self.channels)
+            return torch.full(shape, self.first_step, device=self.numbers.device)
         steps = list(self.log_step.exp())
         while len(steps) < self.levels:
             steps.append(NEST * steps[-2])

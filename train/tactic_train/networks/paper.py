@@ -26,6 +26,7 @@ class PaperCodec(Codec):
 
     arch: ClassVar[str] = "paper"
     stride: ClassVar[int] = 4
+    first_step: ClassVar[float] = 1 / 16
 
     def __init__(self, channels: int = 16, levels: int = 1, width: int = 32) -> None:
         super().__init__(channels, levels)
