@@ -74,6 +74,21 @@ class StoreSection(Section):
     min_free_bytes: int = Field(default=64 << 20, ge=1 << 20)
 
 
+Days = Annotated[float, Field(gt=0.0, le=36_500.0)]
+
+
+class Retention(Section):
+    """``[retention]``: what is deleted; without it nothing is.
+
+    Days are one number for each class, from priority 0 to 3 (alarm). Above ``max_bytes`` the
+    lowest class goes first, and of it what is oldest.
+    """
+
+    max_bytes: int | None = Field(default=None, ge=1 << 20)
+    packets_days: tuple[Days, Days, Days, Days] | None = None
+    results_days: tuple[Days, Days, Days, Days] | None = None
+
+
 class Workers(Section):
     """``[workers]``: the processes that decode. A batch holds frames of one size.
 
@@ -103,6 +118,7 @@ class GatewayConfig(Section):
     gateway: Gateway
     bundles: Bundles
     store: StoreSection
+    retention: Retention = Retention()
     mqtt: Mqtt = Mqtt()
     workers: Workers = Workers()
     results: Results = Results()

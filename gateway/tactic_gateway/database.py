@@ -17,6 +17,7 @@ from tactic_gateway.errors import StoreError
 
 _REMEDY = "check [store] path and its permissions"
 _BUSY_S = 10.0
+_JOURNAL_BYTES = 32 << 20
 
 
 class Database:
@@ -117,6 +118,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _set_up(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
 
 
 def _id(db: sqlite3.Connection) -> str:

@@ -23,6 +23,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError, TacticError
 from tactic_codec.trusting import NOBODY
 from tactic_gateway import config as configuration
+from tactic_gateway.ages import Ages
 from tactic_gateway.condition import Condition
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import StoreError
@@ -33,6 +34,7 @@ from tactic_gateway.messages import Setup
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.mqtt import Broker
 from tactic_gateway.process import Process
+from tactic_gateway.retention import Retention
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
 from tactic_gateway.workers import Workers
@@ -115,6 +117,15 @@ class Service:
             log=log,
         )
 
+        self._retention = Retention(
+            self._store.database,
+            config.retention,
+            self._condition,
+            Ages(self._store.database, log),
+            metrics=self._metrics,
+            log=log,
+        )
+
     def run(self, stop: threading.Event) -> int:
         """Work until ``stop`` is set; 0, or 1 if a thread ended by itself.
 
@@ -146,7 +157,7 @@ class Service:
         return int(failed)
 
     def _start_threads(self, stop: threading.Event) -> list[threading.Thread]:
-        targets: list[Callable[[threading.Event], None]] = [self._ingest.run]
+        targets: list[Callable[[threading.Event], None]] = [self._ingest.run, self._retention.run]
         targets += [partial(self._workers.run, process) for process in self._processes]
         threads = [threading.Thread(target=self._guard, args=(t, stop)) for t in targets]
         for thread in threads:

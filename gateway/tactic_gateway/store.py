@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind
 from tactic_codec.types import FrameKey
 from tactic_gateway import accounts, settled
@@ -65,10 +64,10 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+        self.database = Database(path)
         self._wires: frozenset[int] = frozenset()
         self._backlog = 0
-        self.close = self._database.close
+        self.close = self.database.close
 
     @property
     def backlog(self) -> int:
@@ -92,7 +91,7 @@ class Store:
             Number of frames by status, ``new`` and ``waiting``.
         """
         self._wires = frozenset(wires)
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.execute(
                 "UPDATE packets SET status = iif(bundle IN (SELECT value FROM json_each(?)), 0, 2)"
                 " WHERE status < 3",
@@ -106,8 +105,8 @@ class Store:
 
     def attempt(self) -> None:
         """Open the file anew and write to it, to see whether that works again."""
-        self._database.reopen()
-        with self._database.transaction() as db:
+        self.database.reopen()
+        with self.database.transaction() as db:
             db.execute("UPDATE notes SET value = value + 1 WHERE name = 'attempts'")
 
     def commit(
@@ -123,7 +122,7 @@ class Store:
         Counter of int
             Frames that wait, by the short id of their bundle.
         """
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO boots (node, boot, booted_unix_ns, birth)"
                 " VALUES (?, ?, ?, ?)",
@@ -169,7 +168,7 @@ class Store:
         list of (first, count)
             By rising first number; they neither overlap nor touch.
         """
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             return settled.load(db, node, boot)
 
     def claim(self, limit: int) -> list[Job]:
@@ -183,7 +182,7 @@ class Store:
         list of Job
             At most ``limit``, oldest first.
         """
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             rows = db.execute(_OPEN_FRAMES, (limit,)).fetchall()
             innocent = [row for row in rows if row[-1] == 0]
             chosen = sorted(innocent or rows[:1])
@@ -202,7 +201,7 @@ class Store:
             The frames that have failed.
         """
         failed = []
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             for job in jobs:
                 ((strikes,),) = db.execute(
                     "UPDATE packets SET status = 0, strikes = strikes + 1 WHERE id = ?"
@@ -221,7 +220,7 @@ class Store:
             "p.status = 0 AND p.status < 3",
             "p.node = ? AND p.boot = ? AND p.pkt = ? AND p.kind = 0",
         )
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             row = db.execute(query, (key.node, key.boot, key.seq, 1)).fetchone()
             return _job(db, row) if row else None
 
@@ -234,7 +233,7 @@ class Store:
             The results that are new, and whether each is now its node's latest.
         """
         fresh: list[tuple[Result, bool]] = []
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             for outcome in outcomes:
                 job = outcome.job
                 if outcome.failure:
@@ -247,26 +246,16 @@ class Store:
 
     def latest(self) -> list[tuple[str, str, str]]:
         """Node, task and JSON of each node's latest result of each task."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             return db.execute(
                 "SELECT l.node, l.task, r.body FROM latest l"
                 " JOIN results r USING (node, boot, seq, head, model)"
             ).fetchall()
 
     def account(self) -> dict[str, int]:
-        """Count what became of every frame: stored ones by status, and ``dropped.REASON``.
-
-        Reads the whole store: for tests and reports, not for every minute.
-        """
-        with self._database.transaction() as db:
-            stored = db.execute(
-                "SELECT status, count(*) FROM packets WHERE kind = 0 GROUP BY status"
-            ).fetchall()
-            dropped = db.execute("SELECT reason, sum(count) FROM drops GROUP BY reason").fetchall()
-        return {
-            **{Status(status).name.lower(): count for status, count in stored},
-            **{f"dropped.{Reason(reason).name.lower()}": count for reason, count in dropped},
-        }
+        """Count what became of every frame; see `accounts.totals`."""
+        with self.database.transaction() as db:
+            return accounts.totals(db)
 
 
 def _numbers(arrivals: Sequence[Arrival]) -> dict[settled.NodeBoot, settled.Ranges]:

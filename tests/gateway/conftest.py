@@ -232,7 +232,7 @@ def store(tmp_path: Path, bundle: Bundle) -> Iterator[Store]:
 @pytest.fixture
 def condition(store: Store, log: Log) -> Condition:
     """A condition that fails when its store fails, and has any room."""
-    return Condition(store._database.path, 1 << 20, Metrics(), log, lambda _: 1 << 40)
+    return Condition(store.database.path, 1 << 20, Metrics(), log, lambda _: 1 << 40)
 
 
 class Local:

@@ -150,6 +150,6 @@ def test_births_without_end_do_not_fill_the_disk(ingest: Ingest, store: Store) -
     for boot in range(1, 2500, 250):
         bodies = [json.dumps({"boot": n}).encode() for n in range(boot, boot + 250)]
         ingest.handle([on("birth", body) for body in bodies])
-    with store._database.transaction() as db:
+    with store.database.transaction() as db:
         (kept,) = db.execute("SELECT count(*), min(boot), max(boot) FROM boots").fetchall()
     assert kept == (MAX_BIRTHS, 2500 - MAX_BIRTHS + 1, 2500)

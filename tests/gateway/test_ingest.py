@@ -57,7 +57,7 @@ class Disk:
 
     def condition(self, store: Store, log: Log) -> Condition:
         return Condition(
-            store._database.path,
+            store.database.path,
             1 << 20,
             Metrics(),
             log,
@@ -206,7 +206,7 @@ def test_with_too_little_room_nothing_is_stored_and_nodes_wait(
     bench.ingest.tend()
     ((_, kept),) = bench.take(wire.frame(0))
     assert (kept.cumulative, kept.window) == (1, MOST_PACKETS)
-    with store._database.transaction() as db:
+    with store.database.transaction() as db:
         assert db.execute("SELECT boot FROM boots").fetchall() == [(9,)], "a birth comes only once"
 
 
@@ -232,9 +232,9 @@ def test_the_pause_grows_where_a_store_fails_again_and_again(store: Store, log: 
 def test_another_store_in_the_place_of_ours_is_not_written_to(
     store: Store, log: Log, tmp_path: Path
 ) -> None:
-    path = store._database.path
+    path = store.database.path
     Store(tmp_path / "other.db").close()
-    with store._database.transaction() as db:
+    with store.database.transaction() as db:
         db.execute("PRAGMA user_version")
     ours = [file for file in tmp_path.iterdir() if file.name.startswith("gateway.db")]
     (tmp_path / "away").mkdir()

@@ -273,14 +273,14 @@ def test_rejects_add_up(path: Path) -> None:
 def test_no_query_of_a_running_gateway_reads_the_whole_table(path: Path) -> None:
     queries: list[str] = []
     store = opened(path)
-    store._database._db.set_trace_callback(queries.append)
+    store.database._db.set_trace_callback(queries.append)
     store.commit([arrival(n) for n in range(3)] + [part(3, seq=0, index=1)])
     store.requeue([WIRE])
     store.settled("cam", 1)
     finish(store, *store.claim(2))
     store.job(FrameKey("cam", 1, 0))
-    store._database._db.set_trace_callback(None)
-    with store._database.transaction() as db:
+    store.database._db.set_trace_callback(None)
+    with store.database.transaction() as db:
         for query in queries:
             if "packets" in query:
                 plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]

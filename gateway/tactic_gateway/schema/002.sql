@@ -33,7 +33,8 @@ INSERT INTO settled
     SELECT node, boot, min(first), max(stop) - min(first) FROM islands
         GROUP BY node, boot, island;
 
--- What was ever stored of a boot, and how much of it was deleted since. Reports are DROP packets.
+-- What was ever stored of a boot, and how much of it was deleted since. Reports are DROP packets;
+-- unseen are frames that were deleted before their bundle came.
 CREATE TABLE accounts (
     node           TEXT    NOT NULL,
     boot           INTEGER NOT NULL,
@@ -43,10 +44,21 @@ CREATE TABLE accounts (
     purged_frames  INTEGER NOT NULL DEFAULT 0,
     purged_parts   INTEGER NOT NULL DEFAULT 0,
     purged_reports INTEGER NOT NULL DEFAULT 0,
+    purged_unseen  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (node, boot)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO accounts (node, boot, frames, parts, reports)
     SELECT node, boot, sum(kind = 0), sum(kind = 1), sum(kind = 2) FROM packets GROUP BY node, boot;
+
+-- How many numbers of a boot were ever reported given up, and were not stored.
+CREATE TABLE given_up (
+    node   TEXT    NOT NULL,
+    boot   INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    count  INTEGER NOT NULL,
+    PRIMARY KEY (node, boot, reason)
+) STRICT, WITHOUT ROWID;
+INSERT INTO given_up SELECT node, boot, reason, sum(count) FROM drops GROUP BY node, boot, reason;
 
 -- What came in on a day (since 1970, UTC), with headers.
 CREATE TABLE traffic (
