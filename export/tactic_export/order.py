@@ -32,8 +32,7 @@ def order_channels(system: System, pictures: Tensor) -> None:
     for parameter in system.density.parameters():
         parameter.copy_(parameter[..., order].clone())
     log_step = system.codec.log_step
-    if log_step is not None:
-        log_step.copy_(log_step[:, order].clone())
+    log_step.copy_(log_step[:, order].clone())
 
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)

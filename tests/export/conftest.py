@@ -90,7 +90,7 @@ def make_system(arch: str, pictures: NDArray[np.uint8], levels: int = LEVELS) ->
         module.bias.uniform_(-0.1, 0.1)
     gain = SPREAD * torch.linspace(0.5, 1.5, CHANNELS) / last_latent(codec, pictures).std((0, 2, 3))
     convolutions[-1].weight *= gain[:, None, None, None]
-    if codec.log_step is not None:
+    if codec.levels > 1:
         codec.log_step.add_(torch.linspace(-0.1, 0.1, CHANNELS))
     density = LogisticMixture(CHANNELS, levels)
     density.mean.add_(torch.linspace(-1, 1, CHANNELS))

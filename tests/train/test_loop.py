@@ -17,7 +17,7 @@ from torch import Tensor
 from tactic_train import checkpoint
 from tactic_train.config import TrainConfig
 from tactic_train.errors import CheckpointError, HeadError, TrainError
-from tactic_train.loop import RATES_PACE, WARM_UP_STEPS, build, learning_rate, train
+from tactic_train.loop import RATES_LEARNING_RATE, WARM_UP_STEPS, build, learning_rate, train
 from tactic_train.rounding import rounded
 
 Toy = Callable[..., TrainConfig]
@@ -191,8 +191,9 @@ def test_encoder_and_rates_learn_at_their_own_paces(
     system, _ = train(config, tmp_path)
     expected = [learning_rate(*config.stage_at(step)) for step in range(config.steps)]
     assert len({round(rate, 12) for rate in expected}) > 1
-    for (rates, _), rate in zip(Rates.seen, expected, strict=True):
-        assert rates == pytest.approx([pace * rate, RATES_PACE * rate, rate])
+    for step, ((rates, _), rate) in enumerate(zip(Rates.seen, expected, strict=True)):
+        own = RATES_LEARNING_RATE * rate / config.stage_at(step)[0].learning_rate
+        assert rates == pytest.approx([pace * rate, own, rate])
     trained = [id(parameter) for parameter in Rates.seen[0][1]]
     assert sorted(trained) == sorted(id(parameter) for parameter in system.parameters())
     encoder = [id(parameter) for parameter in system.codec.encoder.parameters()]

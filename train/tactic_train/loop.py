@@ -41,9 +41,9 @@ __all__ = ["build", "learning_rate", "load_weights", "train"]
 
 WARM_UP_STEPS = 100
 
-#: learning rate of density and quantisation steps, relative to the rest: their few numbers are
-#: logarithms and shares that have to move by whole units in a short training
-RATES_PACE = 10.0
+#: learning rate of density and quantisation steps where that of a stage is at its highest: few
+#: numbers, mostly logarithms, that have to move by whole units in a short training
+RATES_LEARNING_RATE = 5e-3
 
 
 def build(config: TrainConfig) -> System:
@@ -143,14 +143,12 @@ def _trained(system: System, config: TrainConfig) -> list[dict[str, Any]]:
     """Parameter groups: encoder, rates, and the rest: the decoder and a head that is tuned."""
     system.head.requires_grad_(config.tunes_head)
     encoder = list(system.codec.encoder.parameters())
-    rates = list(system.density.parameters())
-    if system.codec.log_step is not None:
-        rates.append(system.codec.log_step)
+    rates = [*system.density.parameters(), system.codec.log_step]
     known = set(map(id, [*encoder, *rates]))
     others = [p for p in system.parameters() if p.requires_grad and id(p) not in known]
     return [
         {"params": encoder, "pace": system.codec.encoder_learning_rate},
-        {"params": rates, "pace": RATES_PACE},
+        {"params": rates, "own_rate": RATES_LEARNING_RATE},
         {"params": others, "pace": 1.0},
     ]
 
@@ -231,8 +229,10 @@ class _Run:
                 fix_encoder(self.system.codec, pictures)
             # Another loss has gradients of another size, which Adam's memory would blow up.
             self.optimiser.state.clear()
+        rate = learning_rate(stage, within)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(stage, within) * group["pace"]
+            own = group.get("own_rate")
+            group["lr"] = rate * group["pace"] if own is None else own * rate / stage.learning_rate
         picture = self._pictures(sample)
         head_px = stage.head_px[step % len(stage.head_px)]
         labels = sample.label.to(self.accelerator.device)

@@ -18,9 +18,9 @@ class Codec(nn.Module):
     All levels share encoder and decoder; a level has quantisation steps of its own. Those of level
     k + 2 are three times those of level k, so that each of its cells holds three whole cells of
     level k: the finer latent is the coarser one and a refinement of −1, 0 or 1. Levels 0 and 1 are
-    about √3 apart. Where several levels share an encoder, each channel learns the steps of these
-    two, as the gains of Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate
-    Adaptation" (2021): its many weights could only follow slowly.
+    about √3 apart. Each channel learns the steps of these two, as the gains of Cui et al.,
+    "Asymmetric Gained Deep Image Compression With Continuous Rate Adaptation" (2021): the many
+    weights of the encoder could only follow slowly.
 
     Each channel of each image has a level: where a refinement is cut short, its last channels stay
     two levels coarser. Level ``levels`` stands for a channel that is not sent. The decoder is told
@@ -58,7 +58,7 @@ class Codec(nn.Module):
     encoder: nn.Sequential
     decoder: nn.Module
     numbers: Tensor
-    log_step: nn.Parameter | None
+    log_step: nn.Parameter
 
     def __init__(self, channels: int, levels: int = 1) -> None:
         super().__init__()
@@ -67,14 +67,10 @@ class Codec(nn.Module):
         self.planes = levels if levels > 1 else 0
         self.register_buffer("numbers", torch.arange(levels), persistent=False)
         start = torch.tensor([self.first_step, self.first_step * math.sqrt(NEST)]).log()
-        start = start[:, None].repeat(1, channels)
-        self.register_parameter("log_step", nn.Parameter(start) if self.planes else None)
+        self.log_step = nn.Parameter(start[:levels, None].repeat(1, channels))
 
     def steps(self) -> Tensor:
         """Quantisation steps in units of the encoder's output; float32 (levels, channels)."""
-        if self.log_step is None:
-            shape = (1, self.channels)
-            return torch.full(shape, self.first_step, device=self.numbers.device)
         steps = list(self.log_step.exp())
         while len(steps) < self.levels:
             steps.append(NEST * steps[-2])
