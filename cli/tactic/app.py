@@ -85,6 +85,28 @@ def gateway_run(config: Config = Path("gateway.toml")) -> None:
     sys.exit(main(config))
 
 
+@app.command("node")
+def node_command(
+    name: Annotated[str, typer.Argument(help="Name of the node.")],
+    kind: Annotated[str, typer.Argument(help="ping, report, set_level or set_budget.")],
+    values: Annotated[
+        list[str] | None, typer.Argument(help="set_level: LEVEL. set_budget: BYTES or none.")
+    ] = None,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="Configuration of the gateway (TOML).")
+    ] = Path("gateway.toml"),
+    patience_s: Annotated[
+        float, typer.Option("--wait", min=1, max=3600, help="Seconds to wait for the answer.")
+    ] = 30,
+) -> None:
+    """Have a node do something, and print its answer as JSON."""
+    try:
+        from tactic.node_command import run_command
+    except ImportError as fault:
+        raise room_missing("gateway", fault) from fault
+    run_command(config, name, kind, values or [], patience_s)
+
+
 @app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and metrics.")],

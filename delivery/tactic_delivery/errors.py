@@ -17,3 +17,11 @@ class AckError(DeliveryError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"acknowledgement rejected ({reason}): {detail}")
         self.reason = reason
+
+
+class CommandError(DeliveryError):
+    """A command or response that is none. ``reason`` counts it."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"command rejected ({reason}): {detail}")
+        self.reason = reason

@@ -8,29 +8,30 @@ from __future__ import annotations
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from tactic_codec import nest, rans, stream
+from tactic_codec import rans
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
-from tactic_codec.packet import HEADER_BYTES, TIME_UNIT_NS, Kind, Packet
 from tactic_codec.trusting import NOBODY
+from tactic_delivery.desk import Now
+from tactic_delivery.errors import CommandError
+from tactic_delivery.kinds import Arguments, SetBudget, SetLevel
 from tactic_device import encoders, health
-from tactic_device.config import DeviceConfig
+from tactic_device.coder import Coder
+from tactic_device.commands import Commands, Report
+from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
 from tactic_device.dispatch import Dispatch
-from tactic_device.encoders import Choice, Encoder
-from tactic_device.errors import EncoderError
-from tactic_device.fit import fit
+from tactic_device.encoders import Choice
 from tactic_device.health import boot_clock_ns as clock_ns
 from tactic_device.log import Log
 from tactic_device.outbox import Outbox
-from tactic_device.sources import Shot, Source, open_source
+from tactic_device.sources import Source, open_source
 from tactic_device.topics import Topics
 from tactic_device.trusted import accept, open_bundle
 from tactic_device.uplink import Uplink
@@ -106,11 +107,17 @@ def _run(
     outbox = Outbox(kept.path, rng, kept.max_bytes, kept.durability, key)
     dispatch = Dispatch(outbox, rng)
     frames = health.Frames(clock_ns)
+    reports: dict[str, Report] = {
+        "ping": lambda: {"uptime_s": round(clock_ns() / 1e9, 1)},
+        "report": lambda: health.health(dispatch, frames, dict(uplink.counts)),
+    }
+    commands = Commands(kept.path, outbox.boot, key, now=_now, reports=reports, log=log)
     uplink: Uplink = make_uplink(
         config.mqtt,
         Topics(config.mqtt.root, config.node.site, config.node.node),
         dispatch,
         key=key,
+        commands=commands,
         birth=lambda: health.birth(
             coder.bundle, outbox.boot, choice.runtime, clock_ns, sealed=key is not None
         ),
@@ -122,7 +129,7 @@ def _run(
     _log_start(config, coder.bundle, choice, outbox, log)
     uplink.start()
     try:
-        node = Node(config, coder, dispatch, uplink, log, frames, stop)
+        node = Node(config, coder, choice.runtime, dispatch, uplink, commands, log, frames, stop)
         node.capture(source)
         node.drain()
     finally:
@@ -149,69 +156,20 @@ def _log_start(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Coder:
-    """Pictures to packets, for one geometry and one rate level of a bundle.
-
-    Attributes
-    ----------
-    bundle : Bundle
-    encoder : Encoder
-        Of the level's chain.
-    geometry, level : int
-    budget_bytes : int or None
-        No packet gets larger, header included: what does not fit is left off the stream's end.
-    """
-
-    bundle: Bundle
-    encoder: Encoder
-    geometry: int
-    level: int
-    budget_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        """Encode a black frame, so that what does not fit fails now and not in the field."""
-        codec = self.bundle.codec
-        size = codec.geometries[self.geometry]
-        expected = (codec.channels, size.height // codec.stride, size.width // codec.stride)
-        found = self.encoder.encode(np.zeros((size.height, size.width, 3), np.uint8))
-        if found.dtype != np.int8 or found.shape != expected:
-            raise EncoderError(
-                f"{self.bundle.path}: encoder gives {found.dtype} {found.shape}, the manifest "
-                f"declares {expected}; export the bundle again"
-            )
-
-    def encode(self, shot: Shot) -> Packet:
-        """Make a frame packet; its numbers come from the outbox."""
-        codec = self.bundle.codec
-        size = codec.geometries[self.geometry]
-        latent = self.encoder.encode(fit(shot.pixels, size.height, size.width))
-        layers = nest.layers(self.level, codec.levels)
-        planes = nest.split(nest.coarsen(latent, self.level // 2), layers)
-        payload = stream.encode(planes, self.bundle.models[nest.chain(self.level)])
-        if self.budget_bytes is not None:
-            payload = stream.cut(payload, self.budget_bytes - HEADER_BYTES)
-        return Packet(
-            kind=Kind.FRAME,
-            boot=0,
-            pkt=0,
-            payload=payload,
-            bundle=codec.wire_id,
-            captured=shot.captured_ns // TIME_UNIT_NS & _UINT32,
-            level=self.level,
-            geometry=self.geometry,
-            layers=layers,
-        )
+def _now() -> Now:
+    return Now(clock_ns(), time.time_ns() if health.clock_is_synchronised() else None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Node:
     """The main thread's loop."""
 
     config: DeviceConfig
     coder: Coder
+    runtime: str
     dispatch: Dispatch
     uplink: Uplink
+    commands: Commands
     log: Log
     frames: health.Frames
     stop: threading.Event
@@ -223,6 +181,7 @@ class Node:
             if self.stop.is_set():
                 return
             self.uplink.check()
+            self.commands.work({"set_level": self._set_level, "set_budget": self._set_budget})
             packet = self.coder.encode(shot)
             admission = self.dispatch.put(packet, clock_ns())
             for decision in admission.drops:
@@ -232,6 +191,20 @@ class Node:
             self.uplink.wake()
             if self.frames.total == limit:
                 return
+
+    def _set_level(self, arguments: Arguments) -> dict[str, object]:
+        assert isinstance(arguments, SetLevel)
+        level = find_level(self.coder.bundle, arguments.level)
+        self.coder = self.coder.at_level(level, self.runtime, self.config.encoder.threads)
+        return {"level": level}
+
+    def _set_budget(self, arguments: Arguments) -> dict[str, object]:
+        assert isinstance(arguments, SetBudget)
+        budget_bytes = self.config.before_seal(arguments.budget_bytes)
+        if budget_bytes is not None and budget_bytes < LEAST_BUDGET_BYTES:
+            raise CommandError("arguments", "budget_bytes: too few for a packet that is sealed")
+        self.coder = replace(self.coder, budget_bytes=budget_bytes)
+        return {"budget_bytes": arguments.budget_bytes}
 
     def drain(self) -> None:
         """Wait for the last acknowledgements; not when the node was told to stop."""

@@ -13,6 +13,8 @@ from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.trusting import TrustSettings
 
+LEAST_BUDGET_BYTES = HEADER_BYTES + STATE_BYTES
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9-][a-z0-9_-]{0,31}$")]
 
@@ -84,7 +86,7 @@ class Encoder(Section):
     runtime: Literal["auto", "litert", "tflite", "onnxruntime"] = "auto"
     geometry: Annotated[str, Field(pattern=r"^[0-9]+x[0-9]+$")] | None = None
     level: int | None = Field(default=None, ge=0, le=7)
-    budget_bytes: int | None = Field(default=None, ge=HEADER_BYTES + STATE_BYTES)
+    budget_bytes: int | None = Field(default=None, ge=LEAST_BUDGET_BYTES)
     threads: int = Field(default=1, ge=1, le=64)
 
 
@@ -170,18 +172,20 @@ class DeviceConfig(Section):
 
     @model_validator(mode="after")
     def _budget_holds_a_state(self) -> Self:
-        least_bytes = HEADER_BYTES + STATE_BYTES
-        if self.budget_bytes is not None and self.budget_bytes < least_bytes:
+        if self.budget_bytes is not None and self.budget_bytes < LEAST_BUDGET_BYTES:
+            least_bytes = LEAST_BUDGET_BYTES + OVERHEAD_BYTES
             raise ValueError(
-                f"encoder.budget_bytes must be at least {least_bytes + OVERHEAD_BYTES} with "
-                "node.key_file"
+                f"encoder.budget_bytes must be at least {least_bytes} with node.key_file"
             )
         return self
 
     @property
     def budget_bytes(self) -> int | None:
         """What ``encoder.budget_bytes`` leaves for a packet that is not sealed yet."""
-        budget_bytes = self.encoder.budget_bytes
+        return self.before_seal(self.encoder.budget_bytes)
+
+    def before_seal(self, budget_bytes: int | None) -> int | None:
+        """What a budget leaves for a packet that is not sealed yet."""
         if budget_bytes is None or self.node.key_file is None:
             return budget_bytes
         return budget_bytes - OVERHEAD_BYTES

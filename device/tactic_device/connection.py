@@ -119,6 +119,14 @@ class Connection:
         """Publish a retained message."""
         self._client.publish(topic, payload, qos=qos, retain=True)
 
+    def answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
+        """Publish a response with QoS 1, not retained."""
+        properties = None
+        if self._version == V5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = correlation
+        self._client.publish(topic, payload, qos=1, properties=properties)
+
     def send(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; the topic's name travels once where the broker allows an alias."""
         if not self._aliases:

@@ -40,3 +40,9 @@ class WorkerLostError(GatewayError):
         super().__init__(f"worker lost ({reason}): {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class NodeError(GatewayError):
+    """A node that cannot be told something, or does not answer (exit code 6)."""
+
+    exit_code = 6

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -26,8 +25,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tactic_codec.errors import ConfigError
-from tactic_gateway.config import Mqtt, Tls
+from tactic_gateway.access import read_password, tls_context
+from tactic_gateway.config import Mqtt
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.reader import MAX_PAYLOAD_BYTES, Message
@@ -77,7 +76,7 @@ class Broker:
         self._rng = rng
         # Two gateways with one client id would throw each other out for ever.
         self._client_id = f"tactic-gateway-{topics.site}-{rng.getrandbits(32):08x}"
-        self._password = _password(config)
+        self._password = read_password(config)
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._refusals = 0
         self._greeted = False
@@ -167,7 +166,7 @@ class Broker:
         if config.user is not None:
             client.username_pw_set(config.user, self._password)
         if config.tls is not None:
-            client.tls_set_context(_context(config.tls))
+            client.tls_set_context(tls_context(config.tls))
         client.will_set(self._topics.presence, OFFLINE, 1, True)
         client.max_queued_messages_set(QUEUED_MESSAGES)
         client.reconnect_delay_set(self._rng.randint(1, 3), self._rng.randint(45, 75))
@@ -239,24 +238,3 @@ def _largest() -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + _TOPIC_BYTES
     return properties
-
-
-def _password(config: Mqtt) -> str | None:
-    if config.password_file is None:
-        return config.password
-    try:
-        return config.password_file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(
-            f"{config.password_file}: {fault}; correct [mqtt] password_file"
-        ) from fault
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.cert_file is not None:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except OSError as fault:
-        raise ConfigError(f"{fault}; correct the files in [mqtt.tls]") from fault
-    return context

@@ -23,6 +23,7 @@ from tactic_codec.errors import ConfigError, TacticError
 from tactic_codec.packet import Packet, pack, unpack
 from tactic_delivery.receiver import Receiver
 from tactic_device import agent
+from tactic_device.coder import Coder
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
 from tactic_device.errors import OutboxError, SourceError
@@ -215,7 +216,7 @@ def test_an_encoder_of_another_shape_is_refused(bundle: Bundle) -> None:
             return np.zeros((4, 4, 6), np.int8)
 
     with pytest.raises(TacticError, match=r"encoder gives int8 \(4, 4, 6\)"):
-        agent.Coder(bundle, Wrong(), 0, 0)
+        Coder(bundle, Wrong(), 0, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -13,7 +13,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.packet import HEADER_BYTES, Packet, pack
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.types import Latent
-from tactic_device.agent import Coder
+from tactic_device.coder import Coder
 from tactic_device.sources import Shot
 
 GEOMETRY, HEIGHT, WIDTH = 0, 16, 24

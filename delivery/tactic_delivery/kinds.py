@@ -1,0 +1,65 @@
+"""The kinds of commands, and what each demands; the gateway checks before it sends, too."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from tactic_delivery.errors import CommandError
+
+
+class Arguments(BaseModel):
+    """Base of every kind's arguments: what is not declared is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Ping(Arguments):
+    """``ping``: answer. Result: ``uptime_s``."""
+
+
+class Report(Arguments):
+    """``report``: what the health message says, as of now."""
+
+
+class SetLevel(Arguments):
+    """``set_level``: code at another rate level from the next frame on, until the node restarts.
+
+    Result: ``level``.
+    """
+
+    level: int = Field(ge=0, le=7)
+
+
+class SetBudget(Arguments):
+    """``set_budget``: most bytes that a frame may take, until the node restarts; null: no limit.
+
+    Result: ``budget_bytes``.
+    """
+
+    budget_bytes: int | None = Field(ge=24, le=1 << 20)
+
+
+KINDS: dict[str, type[Arguments]] = {
+    "ping": Ping,
+    "report": Report,
+    "set_level": SetLevel,
+    "set_budget": SetBudget,
+}
+
+
+def check(kind: str, arguments: dict[str, JsonValue]) -> Arguments:
+    """Read the arguments of a command.
+
+    Raises
+    ------
+    CommandError
+        With ``reason`` ``kind``: there is no such one; ``arguments``: they do not fit.
+    """
+    if kind not in KINDS:
+        raise CommandError("kind", f"{kind} is none of {', '.join(KINDS)}")
+    try:
+        return KINDS[kind].model_validate(arguments)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or kind
+        raise CommandError("arguments", f"{where}: {first['msg']}") from fault

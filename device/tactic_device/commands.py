@@ -1,0 +1,158 @@
+"""What the gateway tells this node to do: checked, carried out once, answered, remembered.
+
+The network thread takes commands and sends answers. What changes the coder waits for the
+capturing thread, which looks between two frames.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tactic_codec.durable import replace_file
+from tactic_codec.errors import PacketError, TacticError
+from tactic_codec.node_key import NodeKey, Purpose
+from tactic_delivery import kinds
+from tactic_delivery.command import Command, Response, pack, unpack_command
+from tactic_delivery.desk import Answer, Desk, Now
+from tactic_delivery.errors import CommandError
+from tactic_delivery.kinds import Arguments
+from tactic_device.log import Log
+
+FILE = "commands.json"
+
+Result = Mapping[str, Any]
+Report = Callable[[], Result]
+Change = Callable[[Arguments], Result]
+
+
+class Commands:
+    """Commands of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Where answers are kept.
+    boot : int
+        uint32, the run.
+    key : NodeKey or None
+        Believe only what was made with it, and sign the answers.
+    now : callable
+        Gives `Now`.
+    reports : dict of str to callable
+        Kinds that are answered at once, by what gives the result.
+    log : Log
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        boot: int,
+        key: NodeKey | None,
+        *,
+        now: Callable[[], Now],
+        reports: Mapping[str, Report],
+        log: Log,
+    ) -> None:
+        self._path = folder / FILE
+        self._boot = boot
+        self._key = key
+        self._now = now
+        self._reports = reports
+        self._log = log
+        self._desk = Desk(boot, _read(self._path))
+        self._lock = threading.Lock()
+        self._waiting: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Response] = queue.SimpleQueue()
+        self.counts: Counter[str] = Counter()
+
+    def receive(self, message: bytes) -> None:
+        """Take a message of the topic ``cmd``; nothing it can be does harm."""
+        try:
+            body = self._key.open(Purpose.COMMAND, message) if self._key else message
+            command = unpack_command(body)
+        except (PacketError, CommandError) as fault:
+            self.counts["commands_rejected"] += 1
+            if self.counts["commands_rejected"] == 1:
+                self._log.warning("command_rejected", cause=str(fault))
+            return
+        with self._lock:
+            if self._desk.is_running(command):
+                return
+            answer = self._desk.receive(command, self._now())
+        if answer is not None:
+            self._answers.put(answer)
+        elif command.kind in self._reports:
+            self._carry_out(command, lambda _: self._reports[command.kind]())
+        else:
+            self._waiting.put(command)
+
+    def work(self, changes: Mapping[str, Change]) -> None:
+        """Carry out what waits; called by the capturing thread."""
+        while True:
+            try:
+                command = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            self._carry_out(command, changes.get(command.kind, _unknown))
+
+    def take_answers(self) -> list[tuple[str, bytes]]:
+        """Ids and messages that are to be published on the topic ``res`` now."""
+        found: list[tuple[str, bytes]] = []
+        while True:
+            try:
+                response = self._answers.get_nowait()
+            except queue.Empty:
+                return found
+            body = pack(response)
+            signed = self._key.sign(Purpose.RESPONSE, body) if self._key else body
+            found.append((response.id, signed))
+
+    def _carry_out(self, command: Command, change: Change) -> None:
+        response = self._try(command, change)
+        with self._lock:
+            self._desk.finish(response)
+            kept = [
+                asdict(each) | {"response": each.response.model_dump()}
+                for each in self._desk.answers
+            ]
+        try:
+            replace_file(self._path, json.dumps(kept).encode())
+        except OSError as fault:
+            self._log.warning("commands_not_kept", cause=fault.strerror)
+        self.counts["commands"] += 1
+        facts = {"kind": command.kind, "status": response.status, "reason": response.reason}
+        self._log.info("command", id=command.id, **facts)
+        self._answers.put(response)
+
+    def _try(self, command: Command, change: Change) -> Response:
+        answer = partial(Response, id=command.id, boot=self._boot)
+        try:
+            result = change(kinds.check(command.kind, command.arguments))
+        except CommandError as fault:
+            return answer(status="rejected", reason=fault.reason, result={"detail": str(fault)})
+        except TacticError as fault:
+            return answer(status="failed", reason=str(fault))
+        return answer(status="done", result=dict(result))
+
+
+def _unknown(_arguments: Arguments) -> Result:
+    raise CommandError("kind", "this node does not know it")
+
+
+def _read(path: Path) -> tuple[Answer, ...]:
+    """What an earlier run kept; nothing where there is no such file, or no whole one."""
+    try:
+        return tuple(
+            Answer(Response.model_validate(each["response"]), int(each["expires_ns"]))
+            for each in json.loads(path.read_bytes())
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ()
