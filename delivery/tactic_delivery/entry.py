@@ -27,15 +27,20 @@ class Entry:
         0 (given up first) … 3 (alarm).
     size_bytes : int
         Of the whole packet.
+    expires_ns : int or None
+        Monotonic time from which it is no longer wanted; None: never.
     """
 
     key: PacketKey
     kind: Kind
     priority: int
     size_bytes: int
+    expires_ns: int | None = None
 
     @classmethod
-    def of(cls, packet: Packet) -> Entry:
-        """Describe a packet."""
+    def of(cls, packet: Packet, expires_ns: int | None = None) -> Entry:
+        """Describe a packet. A DROP never expires: it accounts for what was."""
         size_bytes = HEADER_BYTES + len(packet.payload)
-        return cls(PacketKey(packet.boot, packet.pkt), packet.kind, packet.priority, size_bytes)
+        key = PacketKey(packet.boot, packet.pkt)
+        wanted_ns = None if packet.kind is Kind.DROP else expires_ns
+        return cls(key, packet.kind, packet.priority, size_bytes, wanted_ns)

@@ -7,47 +7,19 @@ simulator uses it as it is. Replaying the same changes gives the same state.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tactic_codec import drop
 from tactic_codec.drop import DropRecord, Reason
 from tactic_codec.packet import Kind, Packet
 from tactic_delivery import eviction
+from tactic_delivery.drops import MOST_IN_DROP, Drop, DropBook, pieces
 from tactic_delivery.entry import Entry, PacketKey
+from tactic_delivery.keyset import KeySet
 from tactic_delivery.ledger import Ledger
-from tactic_delivery.ranges import Range, RangeSet
+from tactic_delivery.ranges import Range
 
-# After a power cut, the log may have lost the last numbers of a boot although they were sent.
-# A DROP packet for that boot must not get one of them, or the gateway takes it for a duplicate.
-NUMBERS_LEFT_OUT = 1024
-
-# Two of them, merged, still fit into one DROP packet.
-MOST_IN_DROP = drop.MAX_RECORDS // 3
 _GOAL_DIVISOR = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """A decision to give packets up.
-
-    Attributes
-    ----------
-    packet : Packet
-        Kind DROP; names what is given up, and replaces the DROP packets it repeats.
-    reason : Reason
-    newcomers : int
-        Frames among them that were never put: captured and dropped at once (0 or 1).
-    removed : tuple of PacketKey
-        What leaves the outbox.
-    frames : int
-        Frames among ``removed``.
-    """
-
-    packet: Packet
-    reason: Reason
-    newcomers: int
-    removed: tuple[PacketKey, ...]
-    frames: int
 
 
 class Pending:
@@ -71,14 +43,17 @@ class Pending:
         self._capacity_bytes = capacity_bytes
         self._overhead_bytes = overhead_bytes
         self._next: dict[int, int] = {}
-        self._left_out: set[int] = set()
-        self._drops: dict[int, PacketKey] = {}
-        self._records: dict[PacketKey, tuple[DropRecord, ...]] = {}
+        self._drops = DropBook()
 
     @property
     def frames(self) -> int:
         """Frames among the entries; equals ``ledger.pending``."""
         return count_frames(self.entries.values())
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next packet of the running boot gets."""
+        return self._next.get(self.boot, 0)
 
     def next_numbers(self) -> dict[int, int]:
         """Next packet number of every boot that still has packets, and of the running one."""
@@ -91,28 +66,78 @@ class Pending:
 
     def stamp(self, packet: Packet) -> Packet:
         """Give a packet of the running boot the next number."""
-        return replace(packet, boot=self.boot, pkt=self._take(self.boot))
+        return replace(packet, boot=self.boot, pkt=self._take(self.boot).pkt)
 
-    def make_room(self, newcomer: Entry) -> list[Drop]:
-        """Decide what to give up so that ``newcomer`` fits; the newcomer itself, if need be."""
-        room_bytes = self._capacity_bytes - self.size_bytes
+    def make_room(
+        self,
+        newcomer: Entry,
+        among: Iterable[Entry] | None = None,
+        room_bytes: int | None = None,
+    ) -> list[Drop]:
+        """Decide what to give up so that ``newcomer`` fits; the newcomer itself, if need be.
+
+        Parameters
+        ----------
+        newcomer : Entry
+        among : iterable of Entry or None
+            What may give way; everything unless given.
+        room_bytes : int or None
+            Room there is; what the cap leaves unless given.
+        """
+        if room_bytes is None:
+            room_bytes = self._capacity_bytes - self.size_bytes
         need_bytes = newcomer.size_bytes + self._overhead_bytes - room_bytes
         if need_bytes <= 0:
             return []
         goal_bytes = max(need_bytes, self._capacity_bytes // _GOAL_DIVISOR)
-        victims = eviction.choose(self.entries.values(), newcomer, need_bytes, goal_bytes)
+        candidates = self.entries.values() if among is None else among
+        victims = eviction.choose(candidates, newcomer, need_bytes, goal_bytes)
         return self.plan_drops(victims, Reason.FULL)
 
     def plan_drops(self, victims: Iterable[Entry], reason: Reason) -> list[Drop]:
-        """Write the DROP packets, one for each boot, that give ``victims`` up."""
-        by_boot: dict[int, list[Entry]] = {}
-        for entry in victims:
-            by_boot.setdefault(entry.key.boot, []).append(entry)
+        """Write the DROP packets that give ``victims`` up: one for each boot, more for many."""
+        by_key = {entry.key: entry for entry in victims}
         return [
-            self._plan(boot, entries[at : at + MOST_IN_DROP], reason, merge=at == 0)
-            for boot, entries in sorted(by_boot.items())
-            for at in range(0, len(entries), MOST_IN_DROP)
+            self._plan(boot, [by_key[key] for key in keys], reason, merge=n == 0)
+            for boot in sorted({key.boot for key in by_key})
+            for n, keys in enumerate(pieces(key for key in by_key if key.boot == boot))
         ]
+
+    def plan_lost(self, lost: KeySet, reason: Reason, spare: dict[int, int]) -> list[Drop]:
+        """Write the DROP packets for numbers of which no packet is left.
+
+        Parameters
+        ----------
+        lost : KeySet
+            Packets that are in the ledger as dropped already.
+        reason : Reason
+            Why.
+        spare : dict of int to int
+            For a boot, how many numbers after the last known one may have been used as well.
+        """
+        found = []
+        for boot in sorted({*lost.boots, *spare}):
+            records = [DropRecord(reason, *r) for r in lost.of(boot)]
+            if count := spare.get(boot, 0):
+                first = self._next.get(boot, 0)
+                records.append(DropRecord(Reason.UNKNOWN, first, count))
+                self._next[boot] = first + count
+            for at in range(0, len(records), MOST_IN_DROP):
+                some = records[at : at + MOST_IN_DROP]
+                packet, former = self._drops.write(self._take(boot), some, (), merge=at == 0)
+                found.append(Drop(packet, reason, 0, tuple(former), 0))
+        return found
+
+    def expired(self, now_ns: int) -> list[Entry]:
+        """Find what nobody wants any more, oldest first; deadlines rise with age."""
+        found = []
+        for entry in self.entries.values():
+            if entry.expires_ns is None:
+                continue
+            if entry.expires_ns > now_ns:
+                break
+            found.append(entry)
+        return found
 
     def put(self, entry: Entry) -> None:
         """Book a new packet."""
@@ -127,8 +152,11 @@ class Pending:
         self.size_bytes += entry.size_bytes + self._overhead_bytes
         self.note_number(entry.key.boot, entry.key.pkt + 1)
         if entry.kind is Kind.DROP:
-            self._drops[entry.key.boot] = entry.key
-            self._records[entry.key] = records
+            self._drops.hold(entry.key, records)
+
+    def held(self, boot: int, settled: Range) -> list[Entry]:
+        """Find the packets of a range that wait."""
+        return [self.entries[key] for key in self._held(boot, settled)]
 
     def settle(self, boot: int, settled: Range) -> list[Entry]:
         """Book acknowledged packets as stored; return those that were held."""
@@ -138,39 +166,26 @@ class Pending:
 
     def apply(self, decision: Drop) -> None:
         """Book a drop: what it removes leaves, its packet enters."""
-        self._remove(list(decision.removed))
+        self._remove(decision.removed)
         self.ledger.captured += decision.newcomers
-        self.ledger.dropped[decision.reason] += decision.frames + decision.newcomers
+        if given_up := decision.frames + decision.newcomers:
+            self.ledger.dropped[decision.reason] += given_up
         self.restore(Entry.of(decision.packet), drop.unpack(decision.packet.payload))
-
-    def named_in(self, packet: Packet) -> tuple[PacketKey, ...]:
-        """Packets held that a DROP packet names."""
-        records = drop.unpack(packet.payload)
-        ranges = [Range(r.first, r.count) for r in records]
-        return tuple(key for r in ranges for key in self._held(packet.boot, r))
 
     def _plan(self, boot: int, entries: list[Entry], reason: Reason, merge: bool) -> Drop:
         frames = [e for e in entries if e.kind is Kind.FRAME]
         held = sum(e.key in self.entries for e in frames)
-        former = {e.key for e in entries if e.kind is Kind.DROP}
-        latest = self._drops.get(boot) if merge else None
-        if latest and len(self._records[latest]) <= MOST_IN_DROP:
-            former.add(latest)
-        records = [r for key in former for r in self._records[key]]
-        records += [DropRecord(Reason.REPLACED, key.pkt, 1) for key in former]
-        victims = [e.key for e in entries if e.key not in former]
-        records += [DropRecord(reason, key.pkt, 1) for key in victims]
-        removed = [key for key in victims if key in self.entries] + sorted(former)
-        packet = Packet(Kind.DROP, boot, self._take(boot), drop.pack(_merged(records)))
+        victims = [e.key for e in entries if e.kind is not Kind.DROP]
+        broken = [e.key for e in entries if e.kind is Kind.DROP]
+        gone = [DropRecord(reason, key.pkt, 1) for key in victims]
+        packet, former = self._drops.write(self._take(boot), gone, broken, merge)
+        removed = [key for key in victims if key in self.entries] + former
         return Drop(packet, reason, len(frames) - held, tuple(removed), held)
 
-    def _take(self, boot: int) -> int:
+    def _take(self, boot: int) -> PacketKey:
         number = self._next.get(boot, 0)
-        if boot != self.boot and boot not in self._left_out:
-            self._left_out.add(boot)
-            number += NUMBERS_LEFT_OUT
         self._next[boot] = number + 1
-        return number
+        return PacketKey(boot, number)
 
     def _held(self, boot: int, r: Range) -> list[PacketKey]:
         if r.size < len(self.entries):
@@ -178,23 +193,14 @@ class Pending:
             return [key for key in keys if key in self.entries]
         return [k for k in self.entries if k.boot == boot and r.first <= k.pkt < r.stop]
 
-    def _remove(self, keys: list[PacketKey]) -> list[Entry]:
+    def _remove(self, keys: Iterable[PacketKey]) -> list[Entry]:
         removed = [self.entries.pop(key) for key in keys]
         for entry in removed:
             self.size_bytes -= entry.size_bytes + self._overhead_bytes
-            self._records.pop(entry.key, None)
-            if self._drops.get(entry.key.boot) == entry.key:
-                del self._drops[entry.key.boot]
+            self._drops.let_go(entry.key)
         return removed
 
 
 def count_frames(entries: Iterable[Entry]) -> int:
     """Frames among packets: the ledger counts nothing else."""
     return sum(entry.kind is Kind.FRAME for entry in entries)
-
-
-def _merged(records: list[DropRecord]) -> list[DropRecord]:
-    by_reason: dict[Reason, RangeSet] = {}
-    for r in records:
-        by_reason.setdefault(r.reason, RangeSet()).add(r.first, r.count)
-    return [DropRecord(reason, *r) for reason, ranges in by_reason.items() for r in ranges]

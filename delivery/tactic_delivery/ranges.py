@@ -94,3 +94,15 @@ class RangeSet:
             stop = max(stop, self._stops[right - 1])
         self._starts[left:right] = [first]
         self._stops[left:right] = [stop]
+
+    def remove(self, first: int, count: int = 1) -> None:
+        """Take a range out; numbers that are not there change nothing."""
+        stop = first + count
+        left = bisect_right(self._stops, first)
+        right = bisect_left(self._starts, stop)
+        if left >= right:
+            return
+        pieces = [(self._starts[left], first), (stop, self._stops[right - 1])]
+        kept = [(start, end) for start, end in pieces if start < end]
+        self._starts[left:right] = [start for start, _ in kept]
+        self._stops[left:right] = [end for _, end in kept]

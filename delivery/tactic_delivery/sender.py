@@ -6,7 +6,6 @@ names. Normative text: ``docs/delivery.md``, "Sender".
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
@@ -16,25 +15,29 @@ from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.errors import AckError
 from tactic_delivery.ranges import Range
 from tactic_delivery.timeout import Timeout
+from tactic_delivery.turns import Turns, Waiting
+from tactic_delivery.window import Pace, Window
 
 _SECOND_NS = 1_000_000_000
-_Order = tuple[int, bool, PacketKey]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Hard caps on what may be on its way, and the waiting times.
+    """Hard caps on what may be on its way, the waiting times, and the share of live packets.
 
-    ``first_credit`` packets are allowed before the first acknowledgement names a window. From
-    there the number on their way grows with each acknowledgement and halves at each time-out,
-    so that a thin link is not filled with copies of what it still carries. After ``probe_ns`` a
-    closed window (0) is tried with one packet: the message that opens it again may be lost.
+    ``first_credit`` packets are allowed before the first acknowledgement names a window. After
+    ``probe_ns`` a closed window (0) is tried with one packet: the message that opens it again may
+    be lost. When a gateway returns, sending begins at a moment drawn from the next
+    ``start_within_ns``, so that not all its nodes begin at once. While live packets and backlog
+    both wait, at least ``live_share`` of the bytes sent are live.
     """
 
     window_packets: int = 64
     window_bytes: int = 262_144
     first_credit: int = 4
     probe_ns: int = 5 * _SECOND_NS
+    start_within_ns: int = 0
+    live_share: float = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,6 @@ class Poll:
 
     send: tuple[PacketKey, ...]
     wake_ns: int | None
-
-
-@dataclass(slots=True)
-class _State:
-    entry: Entry
-    live: bool
-    attempts: int = 0
-    sent_ns: int = 0
-    deadline_ns: int | None = None
-
-    @property
-    def order(self) -> _Order:
-        return (-self.entry.priority, not self.live, self.entry.key)
 
 
 class Sender:
@@ -73,21 +63,25 @@ class Sender:
     def __init__(self, boot: int, rng: Random, limits: Limits | None = None) -> None:
         self.boot = boot
         self.sent_again = 0
+        self._rng = rng
         self._limits = limits or Limits()
         self._timeout = Timeout(rng)
-        self._states: dict[int, dict[int, _State]] = {}
+        self._window = Window(self._limits.first_credit, self._limits.window_packets)
+        self._pace = Pace(self._limits.first_credit, self._limits.window_packets)
+        self._turns = Turns(self._limits.live_share, self._find)
+        self._packets: dict[int, dict[int, Waiting]] = {}
         self._settled_below: dict[int, int] = {}
         self._top: dict[int, int] = {}
         self._count = 0
-        self._ready: list[_Order] = []
-        self._flying: dict[PacketKey, _State] = {}
+        self._flying: dict[PacketKey, Waiting] = {}
         self._flying_bytes = 0
+        self._flying_backlog = 0
         self._connected = False
         self._present = False
+        self._start_ns = 0
+        self._backlog_from_ns = 0
         self._credit = self._limits.first_credit
         self._credit_ns = 0
-        self._allowed = float(self._limits.first_credit)
-        self._slow_above = float(self._limits.window_packets)
 
     def __len__(self) -> int:
         """Packets that wait for an acknowledgement."""
@@ -101,16 +95,26 @@ class Sender:
     def add(self, entry: Entry) -> None:
         """Take charge of a packet; it is live if it could be sent right now, else backlog."""
         boot, pkt = entry.key
-        state = _State(entry, live=self.open and boot == self.boot)
-        self._states.setdefault(boot, {})[pkt] = state
+        packet = Waiting(entry, live=self.open and boot == self.boot)
+        self._packets.setdefault(boot, {})[pkt] = packet
         self._count += 1
         self._top[boot] = max(self._top.get(boot, 0), pkt + 1)
-        heapq.heappush(self._ready, state.order)
+        self._turns.push(packet)
 
     def forget(self, keys: Iterable[PacketKey]) -> None:
         """Send these no more: the node has given them up."""
         for key in keys:
             self._remove(key)
+
+    def put_back(self, key: PacketKey, until_ns: int) -> None:
+        """A packet that `poll` named could not be read: no backlog is sent before ``until_ns``."""
+        packet = self._flying[key]
+        self._land(key)
+        packet.attempts -= 1
+        packet.live = False
+        self.sent_again -= packet.attempts > 0
+        self._backlog_from_ns = until_ns
+        self._turns.push(packet)
 
     def on_connection(self, up: bool) -> None:
         """Note that the connection to the broker was made or lost; it starts without a gateway."""
@@ -118,11 +122,13 @@ class Sender:
         self._present = False
         self._all_to_backlog()
 
-    def on_gateway(self, present: bool) -> None:
+    def on_gateway(self, present: bool, now_ns: int) -> None:
         """Note the gateway's presence; while it is away nothing is sent."""
         if present and not self._present:
             self._credit = self._limits.first_credit
-            self._allowed = float(self._limits.first_credit)
+            self._window.restart()
+            self._pace.restart()
+            self._start_ns = now_ns + int(self._limits.start_within_ns * self._rng.random())
         if not present:
             self._all_to_backlog()
         self._present = present
@@ -145,23 +151,29 @@ class Sender:
         self._credit, self._credit_ns = ack.window, now_ns
         keys = sorted(self._covered(ack))
         self._measure(keys, now_ns)
-        self._grow(len(keys))
+        self._window.grow(len(keys))
         for key in keys:
             self._remove(key)
         return _runs(keys)
 
     def poll(self, now_ns: int) -> Poll:
         """Name the packets to send now; they count as sent at ``now_ns``."""
-        self._expire(now_ns)
+        self._time_out(now_ns)
         send: list[PacketKey] = []
-        while self.open and (state := self._next_ready()) and self._fits(state, now_ns):
-            heapq.heappop(self._ready)
-            self._launch(state, now_ns)
-            send.append(state.entry.key)
-        return Poll(tuple(send), self._wake_ns())
+        while self.open and now_ns >= self._start_ns:
+            packet = self._turns.next(self._backlog_may_go(now_ns))
+            if packet is None or not self._fits(packet, now_ns):
+                break
+            self._turns.take(packet)
+            self._launch(packet, now_ns)
+            send.append(packet.entry.key)
+        return Poll(tuple(send), self._wake_ns(now_ns))
+
+    def _find(self, key: PacketKey) -> Waiting | None:
+        return self._packets.get(key.boot, {}).get(key.pkt)
 
     def _covered(self, ack: Ack) -> set[PacketKey]:
-        boot = self._states.get(ack.boot)
+        boot = self._packets.get(ack.boot)
         if not boot:
             return set()
         below = self._settled_below.get(ack.boot, 0)
@@ -178,84 +190,85 @@ class Sender:
 
     def _measure(self, keys: list[PacketKey], now_ns: int) -> None:
         # Karn's rule: a packet that was sent twice does not say which copy was acknowledged.
-        flying = (self._flying[key] for key in keys if key in self._flying)
-        once = [state.sent_ns for state in flying if state.attempts == 1]
+        flying = [self._flying[key] for key in keys if key in self._flying]
+        once = [packet for packet in flying if packet.attempts == 1]
         if once:
-            self._timeout.sample(now_ns - max(once))
+            latest = max(once, key=lambda packet: packet.sent_ns)
+            round_trip_ns = now_ns - latest.sent_ns
+            self._timeout.sample(round_trip_ns)
+            backlog = sum(not packet.live for packet in flying)
+            self._pace.sample(round_trip_ns, latest.alone, backlog, now_ns)
 
-    def _grow(self, settled: int) -> None:
-        gain = settled if self._allowed < self._slow_above else settled / self._allowed
-        self._allowed = min(self._allowed + gain, self._limits.window_packets)
+    def _backlog_may_go(self, now_ns: int) -> bool:
+        return now_ns >= self._backlog_from_ns and self._flying_backlog < self._pace.packets
 
-    def _next_ready(self) -> _State | None:
-        while self._ready:
-            order = self._ready[0]
-            state = self._states.get(order[2].boot, {}).get(order[2].pkt)
-            if state and state.deadline_ns is None and state.order == order:
-                return state
-            heapq.heappop(self._ready)
-        return None
-
-    def _fits(self, state: _State, now_ns: int) -> bool:
+    def _fits(self, packet: Waiting, now_ns: int) -> bool:
         if not self._flying:
             return self._credit > 0 or now_ns >= self._credit_ns + self._limits.probe_ns
-        packets = min(int(self._allowed), self._credit)
+        packets = min(self._window.packets, self._credit)
         room_bytes = self._limits.window_bytes - self._flying_bytes
-        return len(self._flying) < packets and state.entry.size_bytes <= room_bytes
+        return len(self._flying) < packets and packet.entry.size_bytes <= room_bytes
 
-    def _launch(self, state: _State, now_ns: int) -> None:
-        self.sent_again += state.attempts > 0
-        state.attempts += 1
-        state.sent_ns = now_ns
-        state.deadline_ns = now_ns + self._timeout.wait_ns(state.attempts)
-        self._flying[state.entry.key] = state
-        self._flying_bytes += state.entry.size_bytes
+    def _launch(self, packet: Waiting, now_ns: int) -> None:
+        self.sent_again += packet.attempts > 0
+        packet.attempts += 1
+        packet.sent_ns = now_ns
+        packet.alone = not self._flying
+        packet.due_ns = now_ns + self._timeout.wait_ns(packet.attempts)
+        self._flying[packet.entry.key] = packet
+        self._flying_bytes += packet.entry.size_bytes
+        self._flying_backlog += not packet.live
 
     def _land(self, key: PacketKey) -> None:
-        if state := self._flying.pop(key, None):
-            state.deadline_ns = None
-            self._flying_bytes -= state.entry.size_bytes
+        if packet := self._flying.pop(key, None):
+            packet.due_ns = None
+            self._flying_bytes -= packet.entry.size_bytes
+            self._flying_backlog -= not packet.live
 
-    def _expire(self, now_ns: int) -> None:
-        late = [key for key, s in self._flying.items() if (s.deadline_ns or 0) <= now_ns]
+    def _time_out(self, now_ns: int) -> None:
+        late = [key for key, p in self._flying.items() if (p.due_ns or 0) <= now_ns]
         # Before the first round trip a time-out says that the link is slow, not that it is full.
         if late and self._timeout.back_off(now_ns) and self._timeout.measured:
-            self._allowed = self._slow_above = max(1.0, self._allowed / 2)
+            self._window.halve()
         for key in late:
-            heapq.heappush(self._ready, self._flying[key].order)
+            self._turns.push(self._flying[key])
             self._land(key)
 
-    def _wake_ns(self) -> int | None:
+    def _wake_ns(self, now_ns: int) -> int | None:
         if not self.open:
             return None
-        if self._flying:
-            return min(s.deadline_ns or 0 for s in self._flying.values())
-        return self._credit_ns + self._limits.probe_ns if self._next_ready() else None
+        if now_ns < self._start_ns:
+            return self._start_ns
+        due_ns = [packet.due_ns or 0 for packet in self._flying.values()]
+        if now_ns < self._backlog_from_ns:
+            due_ns.append(self._backlog_from_ns)
+        if not self._flying and self._turns.next(self._backlog_may_go(now_ns)):
+            due_ns.append(self._credit_ns + self._limits.probe_ns)
+        return min(due_ns, default=None)
 
     def _remove(self, key: PacketKey) -> None:
         self._land(key)
-        boot = self._states.get(key.boot, {})
+        boot = self._packets.get(key.boot, {})
         if boot.pop(key.pkt, None) is None:
             return
         self._count -= 1
         if not boot and key.boot != self.boot:
-            for of_boot in (self._states, self._settled_below, self._top):
+            for of_boot in (self._packets, self._settled_below, self._top):
                 of_boot.pop(key.boot, None)
-        if len(self._ready) > 2 * self._count + 64:
+        if len(self._turns) > 2 * self._count + 64:
             self._rebuild()
 
     def _all_to_backlog(self) -> None:
         for key in list(self._flying):
             self._land(key)
-        for boot in self._states.values():
-            for state in boot.values():
-                state.live = False
+        for boot in self._packets.values():
+            for packet in boot.values():
+                packet.live = False
         self._rebuild()
 
     def _rebuild(self) -> None:
-        waiting = (s for boot in self._states.values() for s in boot.values())
-        self._ready = [s.order for s in waiting if s.deadline_ns is None]
-        heapq.heapify(self._ready)
+        waiting = (p for boot in self._packets.values() for p in boot.values())
+        self._turns.rebuild(p for p in waiting if p.due_ns is None)
 
 
 def _runs(keys: list[PacketKey]) -> list[Range]:

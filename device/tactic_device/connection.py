@@ -25,6 +25,8 @@ V311 = MQTTProtocolVersion.MQTTv311
 
 _ALIAS = 1
 _GOODBYE_S = 2.0
+# Of a PUBLISH beside topic and payload: header, lengths, alias, expiry.
+_PUBLISH_BYTES = 1 + 4 + 2 + 1 + 3 + 5
 _UNSUPPORTED_VERSION = 0x84
 
 
@@ -83,6 +85,7 @@ class Connection:
         self._report = report
         self._aliases = 0
         self._aliased: str | None = None
+        self._most_bytes: int | None = None
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id,
@@ -119,24 +122,30 @@ class Connection:
         """Publish a retained message."""
         self._client.publish(topic, payload, qos=qos, retain=True)
 
-    def answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
-        """Publish a response with QoS 1, not retained."""
-        properties = None
-        if self._version == V5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.CorrelationData = correlation
-        self._client.publish(topic, payload, qos=1, properties=properties)
+    def room_bytes(self, topic: str) -> int | None:
+        """How large a payload the broker takes on a topic; None if it names no limit."""
+        if self._most_bytes is None:
+            return None
+        return self._most_bytes - _PUBLISH_BYTES - len(topic.encode())
 
-    def send(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 0; the topic's name travels once where the broker allows an alias."""
-        if not self._aliases:
+    def send(self, topic: str, payload: bytes, expires_s: int | None = None) -> None:
+        """Publish with QoS 0.
+
+        MQTT 5: the topic's name travels once where the broker allows an alias, and the broker
+        forgets the message after ``expires_s``.
+        """
+        if self._version == V311:
             self._client.publish(topic, payload)
             return
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.TopicAlias = _ALIAS
-        name = "" if self._aliased == topic else topic
+        if expires_s is not None:
+            properties.MessageExpiryInterval = expires_s
+        name = topic
+        if self._aliases:
+            properties.TopicAlias = _ALIAS
+            name = "" if self._aliased == topic else topic
+            self._aliased = topic
         self._client.publish(name, payload, properties=properties)
-        self._aliased = topic
 
     def close(self, topic: str | None = None, payload: bytes = b"") -> None:
         """Say a last retained word, if given, and disconnect."""
@@ -155,7 +164,9 @@ class Connection:
             version = code.value == _UNSUPPORTED_VERSION
             self._report(self, Closed(str(code), answered=True, version=version))
             return
-        self._aliases = getattr(given, "TopicAliasMaximum", 0) if self._version == V5 else 0
+        if self._version == V5:
+            self._aliases = getattr(given, "TopicAliasMaximum", 0)
+            self._most_bytes = getattr(given, "MaximumPacketSize", None)
         self._report(self, Accepted())
 
     def _on_disconnect(

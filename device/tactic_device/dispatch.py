@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from random import Random
+from typing import NamedTuple
 
-from tactic_codec.packet import Packet
+from tactic_codec.drop import Reason
+from tactic_codec.packet import Kind, Packet
 from tactic_delivery.ack import Ack
-from tactic_delivery.entry import Entry
-from tactic_delivery.pending import Drop
+from tactic_delivery.drops import Drop
+from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.sender import Limits, Sender
 from tactic_device.outbox import Admission, Outbox
+from tactic_device.trouble import RETRY_NS
+
+_S = 1_000_000_000
+
+
+class Outgoing(NamedTuple):
+    """A packet to send: its bytes, and after how many seconds nobody wants it (None: never)."""
+
+    data: bytes
+    expires_s: int | None
 
 
 class Dispatch:
@@ -69,28 +82,42 @@ class Dispatch:
         with self._lock:
             self._sender.on_connection(up)
 
-    def on_gateway(self, present: bool) -> None:
+    def on_gateway(self, present: bool, now_ns: int) -> None:
         """See `Sender.on_gateway`."""
         with self._lock:
-            self._sender.on_gateway(present)
+            self._sender.on_gateway(present, now_ns)
 
-    def poll(self, now_ns: int) -> tuple[list[bytes], int | None]:
-        """Return the packets to send now, and when to ask again."""
+    def poll(
+        self, now_ns: int, largest_bytes: int | None = None
+    ) -> tuple[list[Outgoing], int | None]:
+        """Return the packets to send now, and when to ask again.
+
+        Parameters
+        ----------
+        now_ns : int
+        largest_bytes : int or None
+            What the broker takes; a larger frame is given up.
+        """
         with self._lock:
             poll = self._sender.poll(now_ns)
-            packets = []
-            for key in poll.send:
-                data = self._outbox.read(key)
-                if data is None:
-                    self._follow(tuple(self._outbox.give_up(key)))
-                else:
-                    packets.append(data)
-            return packets, poll.wake_ns
+            fetched = [self._fetch(key, now_ns, largest_bytes) for key in poll.send]
+            packets = [packet for packet in fetched if packet]
+            return packets, now_ns if len(packets) < len(fetched) else poll.wake_ns
 
-    def sync_if_due(self, now_ns: int) -> None:
-        """See `Outbox.sync_if_due`."""
+    def tend(self, now_ns: int) -> None:
+        """See `Outbox.tend`."""
         with self._lock:
-            self._outbox.sync_if_due(now_ns)
+            self._follow(self._outbox.tend(now_ns))
+
+    def troubles(self) -> dict[str, str]:
+        """See `Outbox.troubles`."""
+        with self._lock:
+            return self._outbox.troubles
+
+    def dropped(self) -> dict[Reason, int]:
+        """Frames given up so far, by reason."""
+        with self._lock:
+            return dict(self._outbox.pending.ledger.dropped)
 
     def figures(self) -> dict[str, object]:
         """Counters for health and log."""
@@ -98,11 +125,35 @@ class Dispatch:
             return {
                 "ledger": self._outbox.pending.ledger.as_dict(),
                 "outbox_bytes": self._outbox.size_bytes,
+                "outbox_memory_bytes": self._outbox.memory_bytes,
+                "storage": self._outbox.troubles,
                 "outbox_packets": len(self._sender),
                 "sent_again": self._sender.sent_again,
             }
 
-    def _follow(self, drops: tuple[Drop, ...]) -> None:
+    def _fetch(self, key: PacketKey, now_ns: int, largest_bytes: int | None) -> Outgoing | None:
+        entry = self._outbox.pending.entries.get(key)
+        if entry is None:
+            return None  # a DROP packet that another one has replaced just now
+        if largest_bytes is not None and entry.size_bytes > largest_bytes:
+            if entry.kind is Kind.DROP:
+                self._sender.forget([key])  # it accounts for others, and waits for the next run
+            else:
+                self._follow(self._outbox.give_up(key, Reason.OVERSIZED))
+            return None
+        try:
+            data = self._outbox.read(key)
+        except OSError:
+            self._sender.put_back(key, now_ns + RETRY_NS)
+            return None
+        if data is None:
+            self._follow(self._outbox.give_up(key))
+            return None
+        if entry.expires_ns is None:
+            return Outgoing(data, None)
+        return Outgoing(data, max(1, -(-(entry.expires_ns - now_ns) // _S)))
+
+    def _follow(self, drops: Iterable[Drop]) -> None:
         for decision in drops:
             self._sender.forget(decision.removed)
             self._sender.add(Entry.of(decision.packet))

@@ -1,56 +1,42 @@
 """The node's memory: every frame from `put` to its acknowledgement, across any kill.
 
-Bookkeeping is `tactic_delivery.pending`; this module writes each of its changes to the journal
-first. Records: CHECKPOINT (opens a segment: ledger and next numbers as JSON), PUT and CARRY (a
-packet; CARRY moves one out of an old segment), SETTLED (boot, first, count, frames), DROP
-(reason, newcomers, frames, then the DROP packet).
+Bookkeeping is `tactic_delivery.pending`; this module writes each of its changes to a log first.
+Which log, and what happens when a medium fails, is `storage`; how a run begins where the former
+one ended is `replay`.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
-import os
-import struct
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Literal
 
 from tactic_codec.drop import Reason
-from tactic_codec.drop import unpack as unpack_drops
-from tactic_codec.errors import PacketError
 from tactic_codec.node_key import NodeKey
 from tactic_codec.packet import Kind, Packet, pack, unpack
+from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
-from tactic_delivery.pending import Drop, Pending, count_frames
+from tactic_delivery.pending import Pending, count_frames
 from tactic_delivery.ranges import Range
+from tactic_device import memory as in_memory
 from tactic_device.boot import next_boot
 from tactic_device.errors import OutboxError
-from tactic_device.journal import OVERHEAD_BYTES, Journal, Place, Record
+from tactic_device.journal import OVERHEAD_BYTES
+from tactic_device.lead import Lead, machine
+from tactic_device.memory import Memory
+from tactic_device.records import DROP_HEAD_BYTES, Dropped, RecordType, Settled
+from tactic_device.replay import Recovered, recover
+from tactic_device.shelf import Shelf
+from tactic_device.storage import Storage
 
-BATCH_PACKETS = 16
-BATCH_NS = 1_000_000_000
-SEGMENTS = 16
-MOST_SEGMENTS = 48
+Durability = Literal["frame", "batch", "spill"]
 
-_SETTLED = struct.Struct("<IIII")
-_DROP = struct.Struct("<BII")
+DISK_SEGMENTS = 16
+MEMORY_SEGMENTS = 8
 
-
-class RecordType(IntEnum):
-    """What a journal record says."""
-
-    CHECKPOINT = 1
-    PUT = 2
-    CARRY = 3
-    SETTLED = 4
-    DROP = 5
+_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +56,44 @@ class Admission:
 
 
 class Outbox:
-    """Packets waiting for acknowledgement, on disk, within a hard cap. Not thread-safe.
+    """Packets waiting for acknowledgement, within a hard cap. Not thread-safe.
+
+    Once it is open, it goes on whatever its media do; `troubles` says what is wrong.
 
     Parameters
     ----------
     folder : Path
-        Made if missing; locked against a second process.
+        On the disk; made if missing; locked against a second process.
     rng : random.Random
         For the boot number.
     max_bytes : int
-        Cap on the bytes of all segments.
-    durability : {"frame", "batch"}
-        Sync every packet, or every 16 packets or second.
+        Cap on the bytes of all segments on the disk.
+    durability : {"frame", "batch", "spill"}
+        Sync every packet, or every 16 packets or second; or keep packets in memory, and write
+        those to the disk that wait for long.
     key : NodeKey or None
         Seals every packet before it is kept, so that what is sent again is the same bytes.
+    memory : Memory or None
+        Needed for ``spill``. Otherwise what it holds moves to the disk.
+    deadline_s : float
+        Packets that waited for so long are given up; 0: never. What an earlier run left waits
+        from the start of this one.
+    now_ns : int
+        Monotonic time, as in `put`.
+
+    Attributes
+    ----------
+    boot : int
+        uint32, of this run.
+    pending : Pending
+        What waits, and the ledger.
+    damaged_bytes : int
+        Bytes that could not be read when the outbox was opened, a torn tail included.
 
     Raises
     ------
     OutboxError
-        The folder cannot be used. So does every other method when the medium fails.
+        The folder cannot be used.
     """
 
     def __init__(
@@ -96,163 +101,168 @@ class Outbox:
         folder: Path,
         rng: Random,
         max_bytes: int,
-        durability: Literal["frame", "batch"] = "batch",
+        durability: Durability = "batch",
         key: NodeKey | None = None,
+        memory: Memory | None = None,
+        deadline_s: float = 0.0,
+        now_ns: int = 0,
     ) -> None:
         self._folder = folder
-        self._max_bytes = max_bytes
-        self._segment_bytes = max_bytes // SEGMENTS
-        self._durability = durability
         self._key = key
-        self._places: dict[PacketKey, Place] = {}
-        self._in_segment: dict[int, set[PacketKey]] = {}
-        self._unsynced = 0
-        self._unsynced_ns = 0
-        with self._storage():
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder)
-            self._journal = Journal(folder)
-            # Live packets fill at most three quarters, so that moving them frees segments.
-            self.pending = Pending(0, max_bytes * 3 // 4, OVERHEAD_BYTES)
-            self._replay()
-            seen = max((key.boot for key in self.pending.entries), default=0)
-            self.pending.boot = self.boot = next_boot(folder, rng, seen)
-            self._roll()
-            self._clean(0)
+        self._deadline_ns = int(deadline_s * _S)
+        # What waits fills at most three quarters, so that moving it frees segments.
+        self.pending = Pending(0, max_bytes * 3 // 4, OVERHEAD_BYTES)
+        try:
+            self._disk = Shelf("disk", folder, max_bytes, DISK_SEGMENTS)
+            no_memory = None
+            try:
+                self._memory = _open_memory(memory, durability)
+            except OSError as fault:
+                self._memory, no_memory = None, fault
+            recovered = recover(self._disk, self._memory, self._open, machine())
+            self.damaged_bytes = recovered.damaged_bytes
+            self._restore(recovered, now_ns)
+            self.pending.boot = self.boot = next_boot(folder, rng, self._seen(recovered))
+        except OSError as fault:
+            reason = fault.strerror or "cannot be used"
+            raise OutboxError(f"{folder}: outbox: {reason}; check outbox.path and disk") from fault
+        lead = Lead(
+            self.pending,
+            self._disk,
+            self._memory,
+            recovered.epoch,
+            recovered.base,
+            recovered.memory_counts,
+        )
+        spills = memory is not None and durability == "spill"
+        spill_after_ns = int(memory.spill_after_s * _S) if memory and spills else None
+        self._storage = Storage(lead, spill_after_ns, durability == "frame")
+        if no_memory:
+            self._storage.troubles.note("memory", "write", no_memory, now_ns)
+        self._report_lost(recovered)
+        self._storage.open(now_ns)
+        self.tend(now_ns)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes on the medium."""
-        return self._journal.size_bytes
+        """Bytes on the disk."""
+        return self._disk.journal.size_bytes
 
     @property
-    def damaged_bytes(self) -> int:
-        """Bytes that could not be read when the outbox was opened, a torn tail included."""
-        return self._journal.damaged_bytes
+    def memory_bytes(self) -> int:
+        """Bytes of the log in memory."""
+        return self._memory.journal.size_bytes if self._memory else 0
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Cause and remedy for each medium that fails (``disk``, ``memory``)."""
+        return self._storage.troubles.texts()
 
     def put(self, packet: Packet, now_ns: int) -> Admission:
         """Take a packet of this boot and keep it: it survives ``kill -9`` from here on.
 
-        Its ``boot`` and ``pkt`` are set here. It may be given up at once, when everything else
-        in a full outbox is of a higher class.
+        Its ``boot`` and ``pkt`` are set here. It may be given up at once: when everything else
+        in a full outbox is of a higher class, or no medium takes it.
         """
+        drops = list(self.tend(now_ns))
         packet = self._seal(self.pending.stamp(packet))
-        entry = Entry.of(packet)
-        with self._storage():
-            if entry.size_bytes > self._segment_bytes // 2:
-                drops = self.pending.plan_drops([entry], Reason.FULL)
-            else:
-                drops = self.pending.make_room(entry)
-            for decision in drops:
-                self._write_drop(decision)
-            if not any(decision.newcomers for decision in drops):
-                place = self._append(RecordType.PUT, pack(packet))
+        entry = Entry.of(packet, now_ns + self._deadline_ns if self._deadline_ns else None)
+        given_up = self._make_room(entry)
+        if not any(decision.newcomers for decision in given_up):
+            if self._storage.write(RecordType.PACKET, pack(packet), entry.key):
                 self.pending.put(entry)
-                self._locate(entry.key, place)
-            self._count_unsynced(now_ns)
-        return Admission(entry, tuple(drops))
+            else:
+                given_up += self._drop([entry], Reason.STORAGE)
+        return Admission(entry, (*drops, *given_up))
 
     def settle(self, boot: int, settled: Range) -> int:
         """Forget packets that the gateway has stored; return the number of frames among them."""
-        with self._storage():
-            removed = self.pending.settle(boot, settled)
-            frames = count_frames(removed)
-            if removed:
-                self._append(RecordType.SETTLED, _SETTLED.pack(boot, *settled, frames))
-                self._release(entry.key for entry in removed)
-                self._clean(0)
+        held = self.pending.held(boot, settled)
+        frames = count_frames(held)
+        if held:
+            self._storage.write(RecordType.SETTLED, Settled(boot, settled, frames).pack())
+            self.pending.settle(boot, settled)
+            self._storage.forget(entry.key for entry in held)
+            self._storage.clean()
         return frames
 
     def read(self, key: PacketKey) -> bytes | None:
-        """Read the bytes of a packet, or None if the medium has damaged them."""
-        with self._storage():
-            data = self._journal.read(self._places[key])
-        try:
-            unpack(data, sealed=True)
-        except PacketError:
-            return None
-        return data
+        """Read the bytes of a packet, or None if the medium has damaged them.
 
-    def give_up(self, key: PacketKey) -> list[Drop]:
-        """Drop a damaged packet."""
-        with self._storage():
-            drops = self.pending.plan_drops([self.pending.entries[key]], Reason.DAMAGED)
-            for decision in drops:
-                self._write_drop(decision)
-        return drops
+        Raises
+        ------
+        OSError
+            They cannot be read now.
+        """
+        return self._storage.read(key)
 
-    def sync_if_due(self, now_ns: int) -> None:
-        """Sync a batch that has waited for a second."""
-        if self._unsynced and now_ns - self._unsynced_ns >= BATCH_NS:
-            with self._storage():
-                self._sync()
+    def give_up(self, key: PacketKey, reason: Reason = Reason.DAMAGED) -> list[Drop]:
+        """Drop a packet that cannot be sent."""
+        return self._drop([self.pending.entries[key]], reason)
+
+    def tend(self, now_ns: int) -> tuple[Drop, ...]:
+        """Do what is due: sync, spill, try failed media again, give up what is too old."""
+        entries = self.pending.entries
+        damaged = [entries[key] for key in self._storage.tend(now_ns) if key in entries]
+        drops = self._drop(damaged, Reason.DAMAGED)
+        if self._deadline_ns:
+            drops += self._drop(self.pending.expired(now_ns), Reason.EXPIRED)
+        return tuple(drops)
 
     def close(self) -> None:
-        """Sync and release everything."""
-        with self._storage():
-            self._journal.close()
-        os.close(self._lock)
+        """Write everything to the disk and release it."""
+        self._storage.close()
 
-    def _replay(self) -> None:
-        for record in self._journal.replay():
-            try:
-                _HANDLERS[RecordType(record.type)](self, record)
-            except (ValueError, KeyError, TypeError, struct.error, PacketError) as fault:
-                # Its check is right, so it was written like this.
-                raise OutboxError(
-                    f"{self._folder}: outbox was written by another version of tactic; use that "
-                    "version, or change outbox.path"
-                ) from fault
-        # A damaged segment leaves the account open: what it held can no longer be delivered,
-        # and what it settled will be sent and settled again.
-        lost = self.pending.ledger.pending - self.pending.frames
-        if lost > 0:
-            self.pending.ledger.dropped[Reason.DAMAGED] += lost
-        self.pending.ledger.stored += min(lost, 0)
+    def _restore(self, recovered: Recovered, now_ns: int) -> None:
+        self.pending.ledger = recovered.ledger
+        for boot, following in recovered.following.items():
+            self.pending.note_number(boot, following)
+        expires_ns = now_ns + self._deadline_ns if self._deadline_ns else None
+        for found in recovered.held.values():
+            entry = found.entry
+            if entry.kind is not Kind.DROP:
+                entry = replace(entry, expires_ns=expires_ns)
+            self.pending.restore(entry, found.records)
 
-    def _replay_checkpoint(self, record: Record) -> None:
-        state = json.loads(record.body)
-        ledger = self.pending.ledger
-        ledger.captured, ledger.stored = state["captured"], state["stored"]
-        ledger.dropped = Counter({Reason(int(r)): n for r, n in state["dropped"].items()})
-        for boot, following in state["next"].items():
-            self.pending.note_number(int(boot), following)
+    def _seen(self, recovered: Recovered) -> int:
+        return max(recovered.following, default=0)
 
-    def _replay_packet(self, record: Record) -> None:
-        packet = self._open(record.body)
-        entry = Entry.of(packet)
-        if record.type == RecordType.PUT:
-            self.pending.put(entry)
-        else:
-            records = unpack_drops(packet.payload) if packet.kind is Kind.DROP else ()
-            self.pending.restore(entry, records)
-        self._locate(entry.key, record.place)
+    def _report_lost(self, recovered: Recovered) -> None:
+        """Tell the gateway which numbers nobody has any more; the ledger knows it already."""
+        for decision in self.pending.plan_lost(recovered.lost, recovered.why, recovered.spare):
+            packet = self._seal(decision.packet)
+            self.pending.apply(decision)
+            self._storage.forget(decision.removed)
+            self._storage.float(PacketKey(packet.boot, packet.pkt), pack(packet))
 
-    def _replay_settled(self, record: Record) -> None:
-        boot, first, count, frames = _SETTLED.unpack(record.body)
-        removed = self.pending.settle(boot, Range(first, count))
-        self.pending.ledger.stored += frames - count_frames(removed)
-        self.pending.note_number(boot, first + count)
-        self._release(entry.key for entry in removed)
+    def _make_room(self, entry: Entry) -> list[Drop]:
+        if entry.size_bytes > self._storage.largest_bytes:
+            return self._drop([entry], Reason.FULL)
+        drops = self._write_drops(self.pending.make_room(entry))
+        if any(decision.newcomers for decision in drops):
+            return drops
+        if crowd := self._storage.crowd(entry.size_bytes):
+            room_bytes, keys = crowd
+            among = [self.pending.entries[key] for key in keys]
+            drops += self._write_drops(self.pending.make_room(entry, among, room_bytes))
+        return drops
 
-    def _replay_drop(self, record: Record) -> None:
-        reason, newcomers, frames = _DROP.unpack_from(record.body)
-        packet = self._open(record.body[_DROP.size :])
-        removed = self.pending.named_in(packet)
-        decision = Drop(packet, Reason(reason), newcomers, removed, frames)
-        self._book_drop(decision, record.place)
+    def _drop(self, entries: Iterable[Entry], reason: Reason) -> list[Drop]:
+        return self._write_drops(self.pending.plan_drops(entries, reason))
 
-    def _write_drop(self, decision: Drop) -> None:
-        head = _DROP.pack(decision.reason, decision.newcomers, decision.frames)
-        self._book_drop(
-            decision, self._append(RecordType.DROP, head + pack(self._seal(decision.packet)))
-        )
-
-    def _book_drop(self, decision: Drop, place: Place) -> None:
-        self.pending.apply(decision)
-        self._release(decision.removed)
-        bare = Place(place.segment, place.offset + _DROP.size, place.length - _DROP.size)
-        self._locate(PacketKey(decision.packet.boot, decision.packet.pkt), bare)
+    def _write_drops(self, decisions: list[Drop]) -> list[Drop]:
+        for decision in decisions:
+            packet = self._seal(decision.packet)
+            key, data = PacketKey(packet.boot, packet.pkt), pack(packet)
+            change = Dropped(decision.reason, decision.newcomers, decision.frames)
+            body = change.pack() + data
+            if not self._storage.write(RecordType.DROP, body, key, DROP_HEAD_BYTES):
+                self._storage.float(key, data)
+            self.pending.apply(decision)
+            self._storage.forget(decision.removed)
+        if decisions:
+            self._storage.clean()
+        return decisions
 
     def _seal(self, packet: Packet) -> Packet:
         return self._key.seal(packet) if self._key else packet
@@ -267,100 +277,9 @@ class Outbox:
             )
         return self._key.unseal(packet) if self._key and packet.kind is Kind.DROP else packet
 
-    def _append(self, kind: RecordType, body: bytes) -> Place:
-        need_bytes = OVERHEAD_BYTES + len(body)
-        if self._journal.active_bytes + need_bytes > self._segment_bytes:
-            self._roll()
-        self._clean(need_bytes)
-        return self._journal.append(kind, body)
 
-    def _roll(self) -> None:
-        ledger = self.pending.ledger
-        state = {
-            "captured": ledger.captured,
-            "stored": ledger.stored,
-            "dropped": {int(reason): n for reason, n in ledger.dropped.items()},
-            "next": self.pending.next_numbers(),
-        }
-        self._journal.roll()
-        self._journal.append(RecordType.CHECKPOINT, json.dumps(state).encode())
-        self._unsynced = 0
-
-    def _clean(self, need_bytes: int) -> None:
-        """Delete settled segments from the oldest on; under pressure, move packets out first."""
-        passes = len(self._journal.segments)
-        while len(self._journal.segments) > 1:
-            oldest = self._journal.segments[0]
-            if self._in_segment.get(oldest):
-                if not self._under_pressure(need_bytes):
-                    return
-                if passes == 0:
-                    raise OutboxError(f"{self._folder}: outbox is full; raise outbox.max_bytes")
-                passes -= 1
-                self._carry(oldest)
-            self._journal.delete(oldest)
-            self._in_segment.pop(oldest, None)
-
-    def _under_pressure(self, need_bytes: int) -> bool:
-        room_bytes = self._max_bytes - 2 * self._segment_bytes - self._journal.size_bytes
-        return need_bytes > room_bytes or len(self._journal.segments) > MOST_SEGMENTS
-
-    def _carry(self, segment: int) -> None:
-        for key in sorted(self._in_segment[segment]):
-            body = self._journal.read(self._places[key])
-            if self._journal.active_bytes + OVERHEAD_BYTES + len(body) > self._segment_bytes:
-                self._roll()
-            self._locate(key, self._journal.append(RecordType.CARRY, body))
-        self._journal.sync()
-
-    def _locate(self, key: PacketKey, place: Place) -> None:
-        self._release([key])
-        self._places[key] = place
-        self._in_segment.setdefault(place.segment, set()).add(key)
-
-    def _release(self, keys: Iterable[PacketKey]) -> None:
-        for key in keys:
-            if place := self._places.pop(key, None):
-                self._in_segment[place.segment].discard(key)
-
-    def _count_unsynced(self, now_ns: int) -> None:
-        if self._unsynced == 0:
-            self._unsynced_ns = now_ns
-        self._unsynced += 1
-        full = self._durability == "frame" or self._unsynced >= BATCH_PACKETS
-        if full or now_ns - self._unsynced_ns >= BATCH_NS:
-            self._sync()
-
-    def _sync(self) -> None:
-        self._journal.sync()
-        self._unsynced = 0
-
-    @contextmanager
-    def _storage(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as fault:
-            remedy = "free space" if fault.errno == errno.ENOSPC else "check outbox.path and disk"
-            reason = fault.strerror or "cannot be used"
-            raise OutboxError(f"{self._folder}: outbox: {reason}; {remedy}") from fault
-
-
-def _lock(folder: Path) -> int:
-    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        os.close(file)
-        raise OutboxError(
-            f"{folder}: outbox is in use by another process; stop it or change outbox.path"
-        ) from fault
-    return file
-
-
-_HANDLERS: dict[RecordType, Callable[[Outbox, Record], None]] = {
-    RecordType.CHECKPOINT: Outbox._replay_checkpoint,
-    RecordType.PUT: Outbox._replay_packet,
-    RecordType.CARRY: Outbox._replay_packet,
-    RecordType.SETTLED: Outbox._replay_settled,
-    RecordType.DROP: Outbox._replay_drop,
-}
+def _open_memory(memory: Memory | None, durability: Durability) -> Shelf | None:
+    if memory is None or (durability != "spill" and not memory.folder.exists()):
+        return None
+    in_memory.prepare(memory.folder)
+    return Shelf("memory", memory.folder, memory.max_bytes, MEMORY_SEGMENTS)

@@ -17,7 +17,6 @@ from tactic_codec.errors import PacketError
 from tactic_codec.node_key import NodeKey, Purpose
 from tactic_delivery import ack as ack_message
 from tactic_delivery.errors import AckError
-from tactic_device.commands import Commands
 from tactic_device.config import Mqtt
 from tactic_device.connection import (
     V5,
@@ -32,6 +31,7 @@ from tactic_device.connection import (
 from tactic_device.dispatch import Dispatch
 from tactic_device.log import Log
 from tactic_device.topics import Topics
+from tactic_device.watch import Watch
 
 S = 1_000_000_000
 ANSWER_NS = 10 * S
@@ -53,8 +53,6 @@ class Uplink:
     dispatch : Dispatch
     key : NodeKey or None
         Believe only what the gateway said with it.
-    commands : Commands or None
-        Takes what comes on the topic ``cmd``.
     birth, health : callable
         Give the bodies of the two messages when they are due.
     log : Log
@@ -76,7 +74,6 @@ class Uplink:
         dispatch: Dispatch,
         *,
         key: NodeKey | None = None,
-        commands: Commands | None = None,
         birth: Facts,
         health: Facts,
         log: Log,
@@ -90,13 +87,13 @@ class Uplink:
         self._topics = topics
         self._dispatch = dispatch
         self._key = key
-        self._commands = commands
         self._birth = birth
         self._health = health
         self._log = log
         self._clock_ns = clock_ns
         self._rng = rng
         self.counts: Counter[str] = Counter()
+        self._watch = Watch(dispatch, log)
         self._fault: Exception | None = None
         self._version = V5
         self._refusals = 0
@@ -145,7 +142,8 @@ class Uplink:
         now_ns = self._clock_ns()
         self._watch_connection(now_ns)
         wake_ns = self._transmit(now_ns)
-        self._dispatch.sync_if_due(now_ns)
+        self._dispatch.tend(now_ns)
+        self._watch.look(now_ns)
         self._await_events(now_ns, wake_ns)
 
     def _watch_connection(self, now_ns: int) -> None:
@@ -198,8 +196,7 @@ class Uplink:
         self._down = False
         self._health_ns = now_ns
         self._log.info("mqtt_up", broker=self._place, version=self._version.name)
-        mine = [self._topics.of(name) for name in ("ack", *(["cmd"] if self._commands else []))]
-        connection.subscribe(*mine, self._topics.gateway)
+        connection.subscribe(self._topics.of("ack"), self._topics.gateway)
         connection.publish(self._topics.of("state"), self._state("online"))
         connection.publish(self._topics.of("birth"), json.dumps(self._birth()).encode())
         self._dispatch.on_connection(True)
@@ -234,10 +231,7 @@ class Uplink:
 
     def _on_message(self, message: Arrived, now_ns: int) -> None:
         if message.topic == self._topics.gateway:
-            self._on_presence(message.payload)
-            return
-        if self._commands and message.topic == self._topics.of("cmd"):
-            self._commands.receive(message.payload)
+            self._on_presence(message.payload, now_ns)
             return
         try:
             body = self._key.open(Purpose.ACK, message.payload) if self._key else message.payload
@@ -248,7 +242,7 @@ class Uplink:
             if self.counts["acks_rejected"] == 1:
                 self._log.warning("ack_rejected", cause=str(fault))
 
-    def _on_presence(self, payload: bytes) -> None:
+    def _on_presence(self, payload: bytes, now_ns: int) -> None:
         try:
             present = json.loads(payload)["state"] == "online"
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -256,7 +250,7 @@ class Uplink:
         if present != self._present:
             self._log.info("gateway_online" if present else "gateway_offline")
         self._present = present
-        self._dispatch.on_gateway(present)
+        self._dispatch.on_gateway(present, now_ns)
 
     def _transmit(self, now_ns: int) -> int | None:
         if self._connection is None or self._accepted_ns is None:
@@ -265,13 +259,13 @@ class Uplink:
             self._health_ns = now_ns + int(self._config.health_s * S)
             body = json.dumps(self._health()).encode()
             self._connection.publish(self._topics.of("health"), body, qos=0)
-        for ident, answer in self._commands.take_answers() if self._commands else ():
-            self._connection.answer(self._topics.of("res"), answer, bytes.fromhex(ident))
-        packets, wake_ns = self._dispatch.poll(now_ns)
-        for data in packets:
-            self._connection.send(self._topics.of("f"), data)
+        topic = self._topics.of("f")
+        self._watch.largest_bytes = self._connection.room_bytes(topic)
+        packets, wake_ns = self._dispatch.poll(now_ns, self._watch.largest_bytes)
+        for packet in packets:
+            self._connection.send(topic, packet.data, packet.expires_s)
             self.counts["sent_packets"] += 1
-            self.counts["sent_bytes"] += len(data)
+            self.counts["sent_bytes"] += len(packet.data)
         return min(wake_ns, self._health_ns) if wake_ns is not None else self._health_ns
 
     def _state(self, state: str) -> bytes:

@@ -1,10 +1,11 @@
 from tactic_codec import drop
 from tactic_codec.drop import DropRecord, Reason
 from tactic_codec.packet import Kind, Packet
-from tactic_delivery import pending as module
+from tactic_delivery.drops import MOST_IN_DROP, Drop
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.eviction import choose
-from tactic_delivery.pending import Drop, Pending
+from tactic_delivery.keyset import KeySet
+from tactic_delivery.pending import Pending
 from tactic_delivery.ranges import Range
 
 BOOT = 0x5000
@@ -68,14 +69,44 @@ def test_a_newcomer_below_everything_held_is_dropped_itself() -> None:
     assert pending.frames == 3
 
 
-def test_drops_of_an_earlier_boot_leave_numbers_out_once() -> None:
-    pending = Pending(BOOT, 300)
-    for pkt in range(3):
-        pending.put(Entry(PacketKey(BOOT - 0x1000, pkt), Kind.FRAME, 1, 100))
-    (first,) = put(pending)
-    (second,) = put(pending)
-    assert (first.packet.boot, first.packet.pkt) == (BOOT - 0x1000, 3 + module.NUMBERS_LEFT_OUT)
-    assert second.packet.pkt == first.packet.pkt + 1
+def test_what_a_power_cut_took_is_named_with_the_numbers_nobody_knows_of() -> None:
+    pending = Pending(BOOT, 1000)
+    old = BOOT - 0x1000
+    pending.restore(Entry(PacketKey(old, 3), Kind.FRAME, 1, 100))
+    lost = KeySet([(old, 0, 2), (old, 6, 1)])
+    pending.note_number(old, 7)
+    (decision,) = pending.plan_lost(lost, Reason.LOST, {old: 50})
+    pending.apply(decision)
+    assert records(decision) == {
+        DropRecord(Reason.LOST, 0, 2),
+        DropRecord(Reason.LOST, 6, 1),
+        DropRecord(Reason.UNKNOWN, 7, 50),
+    }
+    # Its own number is none that may have been used.
+    assert (decision.packet.boot, decision.packet.pkt) == (old, 57)
+    assert pending.plan_lost(KeySet(), Reason.LOST, {}) == []
+
+
+def test_what_is_too_old_is_found_oldest_first_and_drops_never_are() -> None:
+    pending = Pending(BOOT, 1000)
+    for pkt, expires_ns in ((0, 5), (1, None), (2, 7), (3, 9)):
+        packet = Packet(Kind.FRAME, BOOT, pkt)
+        pending.put(Entry.of(packet, expires_ns))
+    assert [e.key.pkt for e in pending.expired(4)] == []
+    assert [e.key.pkt for e in pending.expired(7)] == [0, 2]
+    assert Entry.of(Packet(Kind.DROP, BOOT, 9), 5).expires_ns is None
+
+
+def test_a_number_named_twice_counts_once() -> None:
+    pending = Pending(BOOT, 1000)
+    for _ in range(2):
+        for decision in pending.plan_lost(KeySet([(BOOT, 3, 4)]), Reason.LOST, {}):
+            pending.apply(decision)
+    (decision,) = pending.plan_lost(KeySet([(BOOT, 5, 4)]), Reason.DAMAGED, {})
+    assert {r for r in records(decision) if r.reason is not Reason.REPLACED} == {
+        DropRecord(Reason.LOST, 3, 4),
+        DropRecord(Reason.DAMAGED, 7, 2),
+    }
 
 
 def test_a_damaged_drop_packet_is_written_again_from_memory() -> None:
@@ -89,20 +120,20 @@ def test_a_damaged_drop_packet_is_written_again_from_memory() -> None:
         DropRecord(Reason.FULL, 0, 1),
         DropRecord(Reason.REPLACED, held.key.pkt, 1),
     }
-    assert pending.ledger.dropped == {Reason.FULL: 1, Reason.DAMAGED: 0}
+    assert pending.ledger.dropped == {Reason.FULL: 1}
 
 
-def test_huge_evictions_are_split_over_several_drop_packets() -> None:
+def test_huge_evictions_are_split_over_several_small_drop_packets() -> None:
     pending = Pending(BOOT, 1)
-    every_other = [
-        Entry(PacketKey(BOOT, 2 * n), Kind.FRAME, 0, 30) for n in range(module.MOST_IN_DROP + 5)
-    ]
-    for entry in every_other:
+    spread = [Entry(PacketKey(BOOT, 2 * n), Kind.FRAME, 0, 30) for n in range(MOST_IN_DROP + 5)]
+    together = [Entry(PacketKey(BOOT, n), Kind.FRAME, 0, 30) for n in range(9000, 12000)]
+    for entry in spread + together:
         pending.put(entry)
-    for decision in pending.plan_drops(every_other, Reason.FULL):
+    for decision in pending.plan_drops(together + spread, Reason.FULL):
         pending.apply(decision)
     assert [e.kind for e in pending.entries.values()] == [Kind.DROP, Kind.DROP]
     assert pending.ledger.pending == 0
+    assert max(e.size_bytes for e in pending.entries.values()) < 4096
 
 
 def test_settling_books_frames_only() -> None:

@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery import ack as ack_message
+from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
-from tactic_delivery.pending import Drop, Pending
+from tactic_delivery.pending import Pending
 from tactic_delivery.receiver import Receiver
 from tactic_delivery.sender import Limits, Sender
 
@@ -45,7 +46,7 @@ class Node:
             self.pending.note_number(held, following)
         self.sender = Sender(boot, Random(self.boots), LIMITS)
         for entry in former.entries.values():
-            self.pending.restore(entry, former._records.get(entry.key, ()))
+            self.pending.restore(entry, former._drops._records.get(entry.key, ()))
             self.sender.add(entry)
 
     def put(self, size_bytes: int, priority: int) -> None:
@@ -132,11 +133,11 @@ class Delivery(RuleBasedStateMachine):
     @rule(up=st.booleans())
     def link_is(self, up: bool) -> None:
         self.node.sender.on_connection(up)
-        self.node.sender.on_gateway(up)
+        self.node.sender.on_gateway(up, self.now_ns)
 
     @rule(present=st.booleans())
     def gateway_is(self, present: bool) -> None:
-        self.node.sender.on_gateway(present)
+        self.node.sender.on_gateway(present, self.now_ns)
 
     @rule(lost=st.sets(st.integers(0, 9)))
     def most_packets_arrive(self, lost: set[int]) -> None:

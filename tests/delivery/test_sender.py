@@ -21,7 +21,7 @@ def entry(pkt: int, boot: int = BOOT, priority: int = 1, size_bytes: int = 100) 
 def make(count: int = 0, limits: Limits | None = None) -> Sender:
     sender = Sender(BOOT, Random(1), limits)
     sender.on_connection(True)
-    sender.on_gateway(True)
+    sender.on_gateway(True, 0)
     for pkt in range(count):
         sender.add(entry(pkt))
     return sender
@@ -37,9 +37,9 @@ def test_nothing_is_sent_while_the_gateway_is_away() -> None:
     assert sender.poll(0).send == ()
     sender.on_connection(True)
     assert sender.poll(0) == sender.poll(100 * S)
-    sender.on_gateway(True)
+    sender.on_gateway(True, 0)
     assert sent(sender, 0) == [0]
-    sender.on_gateway(False)
+    sender.on_gateway(False, 0)
     assert sender.poll(1000 * S).send == ()
     assert sender.poll(1000 * S).wake_ns is None
 
@@ -76,7 +76,7 @@ def test_order_is_class_then_live_then_age() -> None:
     sender.add(entry(5, boot=BOOT - 0x1000))
     sender.add(entry(0))
     sender.on_connection(True)
-    sender.on_gateway(True)
+    sender.on_gateway(True, 0)
     sender.add(entry(1))
     sender.add(entry(2, priority=3))
     order = []
@@ -136,7 +136,7 @@ def test_a_lost_connection_makes_everything_wait_again() -> None:
     sender.on_connection(False)
     sender.on_connection(True)
     assert sender.poll(0).send == ()
-    sender.on_gateway(True)
+    sender.on_gateway(True, 0)
     assert sent(sender, 1) == [0, 1, 2]
     assert sender.sent_again == 3
 
@@ -173,14 +173,14 @@ def test_memory_stays_bounded_when_backlog_is_evicted_for_ever() -> None:
         sender.add(entry(pkt))
         sender.forget([PacketKey(BOOT, pkt - 10)])
     assert len(sender) == 10
-    assert len(sender._ready) < 200
+    assert len(sender._turns) < 200
 
 
 def through_a_thin_link(bytes_per_s: int, delay_ns: int, seconds: int) -> tuple[Sender, int]:
     """Send frames of 600 bytes as fast as the sender likes over a link that loses nothing."""
     sender = Sender(BOOT, Random(4))
     sender.on_connection(True)
-    sender.on_gateway(True)
+    sender.on_gateway(True, 0)
     receiver = Receiver(BOOT)
     arrivals: list[tuple[int, int]] = []
     free_ns = stored = 0

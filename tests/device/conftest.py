@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from tactic_codec.contexts import Context
 from tactic_codec.entropy import EntropyModel, write_models
 from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Probe
 from tactic_codec.tables import Table, TableSet
+from tactic_device import journal
 from tactic_device.log import Log
 
 STRIDE, CHANNELS, LEVELS = 4, 3, 3
@@ -186,3 +190,69 @@ def log(lines: io.StringIO) -> Log:
 @pytest.fixture
 def events(lines: io.StringIO) -> Events:
     return lambda: [json.loads(line) for line in lines.getvalue().splitlines()]
+
+
+class Medium:
+    """Stands in for ``os`` below the logs: fails on demand, and knows what a power cut leaves."""
+
+    OPERATIONS = ("open", "pwrite", "fdatasync", "fsync", "pread", "unlink")
+
+    def __init__(self) -> None:
+        self.broken: dict[str, dict[str, int]] = {}
+        self.synced: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def fail(self, folder: Path, *operations: str, code: int = errno.EIO) -> None:
+        """From now on these operations fail in a folder; all of them unless named."""
+        self.broken[str(folder)] = dict.fromkeys(operations or self.OPERATIONS, code)
+
+    def heal(self) -> None:
+        self.broken.clear()
+
+    def cut_power(self, disk: Path, memory: Path) -> None:
+        """What was not synced is gone, and so is everything in memory."""
+        shutil.rmtree(memory, ignore_errors=True)
+        for path in disk.glob("*.seg"):
+            os.truncate(path, min(path.stat().st_size, self.synced.get(str(path), 0)))
+
+    def open(self, path: Any, *args: Any) -> int:
+        self._check("open", str(path))
+        return os.open(path, *args)
+
+    def unlink(self, path: Any) -> None:
+        self._check("unlink", str(path))
+        Path(path).unlink()
+
+    def pwrite(self, file: int, data: bytes, at: int) -> int:
+        self._check("pwrite", self._path(file))
+        return os.pwrite(file, data, at)
+
+    def pread(self, file: int, length: int, at: int) -> bytes:
+        self._check("pread", self._path(file))
+        return os.pread(file, length, at)
+
+    def fdatasync(self, file: int) -> None:
+        path = self._path(file)
+        self._check("fdatasync", path)
+        self.synced[path] = os.fstat(file).st_size
+
+    def fsync(self, file: int) -> None:
+        self._check("fsync", self._path(file))
+
+    def _path(self, file: int) -> str:
+        return str(Path(f"/proc/self/fd/{file}").readlink())
+
+    def _check(self, operation: str, path: str) -> None:
+        for folder, operations in self.broken.items():
+            if operation in operations and path.startswith(folder):
+                raise OSError(operations[operation], os.strerror(operations[operation]))
+
+
+@pytest.fixture
+def medium(monkeypatch: pytest.MonkeyPatch) -> Medium:
+    """The medium below every log; it never waits for a real disk."""
+    made = Medium()
+    monkeypatch.setattr(journal, "os", made)
+    return made

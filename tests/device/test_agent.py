@@ -54,12 +54,12 @@ class Network:
 
     def start(self) -> None:
         self._dispatch.on_connection(self._reachable)
-        self._dispatch.on_gateway(self._reachable)
+        self._dispatch.on_gateway(self._reachable, boot_clock_ns())
         self.wake()
 
     def wake(self) -> None:
         packets, _ = self._dispatch.poll(boot_clock_ns())
-        for packet in map(unpack, packets):
+        for packet in (unpack(outgoing.data) for outgoing in packets):
             receiver = self._receivers.setdefault(packet.boot, Receiver(packet.boot))
             receiver.record(packet)
             self.packets.append(packet)
