@@ -32,11 +32,14 @@ class Caps:
         Bytes of them together.
     patience_ns : int
         A packet of which nothing came for so long is given up.
+    beginnings : bool
+        Whether the beginning of a frame is passed on; without it the frame has to be sent again.
     """
 
     packets: int = 16
     bytes: int = 1 << 21
     patience_ns: int = 60 * _SECOND_NS
+    beginnings: bool = True
 
 
 @dataclass(slots=True)
@@ -148,7 +151,8 @@ class Assembler:
         return []
 
     def _drop(self, tag: int) -> list[bytes]:
-        beginning = usable(self._unfinished.pop(tag).beginning)
+        unfinished = self._unfinished.pop(tag)
+        beginning = usable(unfinished.beginning) if self._caps.beginnings else None
         self.counts["cut" if beginning else "gone"] += 1
         return [beginning] if beginning else []
 

@@ -14,7 +14,7 @@ from tactic_delivery.ack import Ack
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.errors import AckError
 from tactic_delivery.ranges import Range
-from tactic_delivery.timeout import Timeout
+from tactic_delivery.timeout import FIRST_NS, MOST_NS, Timeout
 from tactic_delivery.turns import Turns, Waiting
 from tactic_delivery.window import Pace, Window
 
@@ -29,7 +29,8 @@ class Limits:
     ``probe_ns`` a closed window (0) is tried with one packet: the message that opens it again may
     be lost. When a gateway returns, sending begins at a moment drawn from the next
     ``start_within_ns``, so that not all its nodes begin at once. While live packets and backlog
-    both wait, at least ``live_share`` of the bytes sent are live.
+    both wait, at least ``live_share`` of the bytes sent are live. Retransmission waits
+    ``first_timeout_ns`` until a round trip was seen, and never longer than ``most_timeout_ns``.
     """
 
     window_packets: int = 64
@@ -38,6 +39,8 @@ class Limits:
     probe_ns: int = 5 * _SECOND_NS
     start_within_ns: int = 0
     live_share: float = 0.75
+    first_timeout_ns: int = FIRST_NS
+    most_timeout_ns: int = MOST_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class Sender:
         self.sent_again = 0
         self._rng = rng
         self._limits = limits or Limits()
-        self._timeout = Timeout(rng)
+        caps = self._limits
+        self._timeout = Timeout(rng, caps.first_timeout_ns, caps.most_timeout_ns)
         self._window = Window(self._limits.first_credit, self._limits.window_packets)
         self._pace = Pace(self._limits.first_credit, self._limits.window_packets)
         self._turns = Turns(self._limits.live_share, self._find)

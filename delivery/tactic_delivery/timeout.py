@@ -16,13 +16,20 @@ class Timeout:
 
     A packet's own attempts back off as well, so that one packet the gateway never acknowledges
     does not ride on the good round trips of the others.
+
+    Parameters
+    ----------
+    rng : random.Random
+    first_ns, most_ns : int
+        Before a round trip was seen, and at the most.
     """
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, first_ns: int = FIRST_NS, most_ns: int = MOST_NS) -> None:
         self._rng = rng
+        self._most_ns = most_ns
         self._smooth_ns = 0.0
         self._spread_ns = 0.0
-        self._base_ns = FIRST_NS
+        self._base_ns = first_ns
         self._doublings = 0
         self._backed_off_ns: int | None = None
 
@@ -39,7 +46,7 @@ class Timeout:
             error_ns = round_trip_ns - self._smooth_ns
             self._spread_ns += (abs(error_ns) - self._spread_ns) / 4
             self._smooth_ns += error_ns / 8
-        self._base_ns = int(min(MOST_NS, max(LEAST_NS, self._smooth_ns + 4 * self._spread_ns)))
+        self._base_ns = int(min(self._most_ns, max(LEAST_NS, self._smooth_ns + 4 * self._spread_ns)))
         self._doublings = 0
 
     def back_off(self, now_ns: int) -> bool:
@@ -57,4 +64,4 @@ class Timeout:
         return int(waited_ns * (1 + JITTER * self._rng.random()))
 
     def _capped_ns(self, doublings: int) -> int:
-        return min(MOST_NS, self._base_ns << doublings)
+        return min(self._most_ns, self._base_ns << doublings)

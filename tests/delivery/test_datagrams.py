@@ -142,3 +142,10 @@ def test_what_is_refused(reason: str, datagram: bytes) -> None:
 def test_datagrams_too_small_for_a_header_are_a_fault_of_the_caller() -> None:
     with pytest.raises(ValueError, match="the least is 24"):
         cut(frame(), 23)
+
+
+def test_without_beginnings_an_unfinished_frame_is_let_go() -> None:
+    assembler = Assembler(Caps(beginnings=False))
+    assembler.take(cut(frame(), 100)[0], 0)
+    assert not assembler.give_up(Caps().patience_ns)
+    assert assembler.counts == {"gone": 1}

@@ -208,3 +208,10 @@ def test_a_thin_or_slow_link_is_used_and_not_filled_with_copies(
     assert sender.sent_again <= 0.05 * stored + 8
     window_bytes_per_s = 64 * 600 * S // (2 * delay_ns)
     assert stored * 600 >= 0.6 * 200 * min(bytes_per_s, window_bytes_per_s, 6000)
+
+
+def test_on_a_slow_bearer_nothing_is_sent_again_for_as_long_as_it_takes() -> None:
+    sender = make(1, Limits(first_timeout_ns=7200 * S, most_timeout_ns=7200 * S))
+    assert sent(sender, 0) == [0]
+    assert sent(sender, 7199 * S) == []
+    assert sent(sender, 9001 * S) == [0]
