@@ -122,6 +122,14 @@ class Connection:
         """Publish a retained message."""
         self._client.publish(topic, payload, qos=qos, retain=True)
 
+    def answer(self, topic: str, payload: bytes, correlation: bytes) -> None:
+        """Publish a response with QoS 1, not retained."""
+        properties = None
+        if self._version == V5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = correlation
+        self._client.publish(topic, payload, qos=1, properties=properties)
+
     def room_bytes(self, topic: str) -> int | None:
         """How large a payload the broker takes on a topic; None if it names no limit."""
         if self._most_bytes is None:

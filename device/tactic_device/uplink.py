@@ -17,6 +17,7 @@ from tactic_codec.errors import PacketError
 from tactic_codec.node_key import NodeKey, Purpose
 from tactic_delivery import ack as ack_message
 from tactic_delivery.errors import AckError
+from tactic_device.commands import Commands
 from tactic_device.config import Mqtt
 from tactic_device.connection import (
     V5,
@@ -53,6 +54,8 @@ class Uplink:
     dispatch : Dispatch
     key : NodeKey or None
         Believe only what the gateway said with it.
+    commands : Commands or None
+        Takes what comes on the topic ``cmd``.
     birth, health : callable
         Give the bodies of the two messages when they are due.
     log : Log
@@ -74,6 +77,7 @@ class Uplink:
         dispatch: Dispatch,
         *,
         key: NodeKey | None = None,
+        commands: Commands | None = None,
         birth: Facts,
         health: Facts,
         log: Log,
@@ -87,6 +91,7 @@ class Uplink:
         self._topics = topics
         self._dispatch = dispatch
         self._key = key
+        self._commands = commands
         self._birth = birth
         self._health = health
         self._log = log
@@ -196,7 +201,8 @@ class Uplink:
         self._down = False
         self._health_ns = now_ns
         self._log.info("mqtt_up", broker=self._place, version=self._version.name)
-        connection.subscribe(self._topics.of("ack"), self._topics.gateway)
+        mine = [self._topics.of(name) for name in ("ack", *(["cmd"] if self._commands else []))]
+        connection.subscribe(*mine, self._topics.gateway)
         connection.publish(self._topics.of("state"), self._state("online"))
         connection.publish(self._topics.of("birth"), json.dumps(self._birth()).encode())
         self._dispatch.on_connection(True)
@@ -233,6 +239,9 @@ class Uplink:
         if message.topic == self._topics.gateway:
             self._on_presence(message.payload, now_ns)
             return
+        if self._commands and message.topic == self._topics.of("cmd"):
+            self._commands.receive(message.payload)
+            return
         try:
             body = self._key.open(Purpose.ACK, message.payload) if self._key else message.payload
             self._dispatch.on_ack(ack_message.unpack(body), now_ns)
@@ -259,6 +268,8 @@ class Uplink:
             self._health_ns = now_ns + int(self._config.health_s * S)
             body = json.dumps(self._health()).encode()
             self._connection.publish(self._topics.of("health"), body, qos=0)
+        for ident, answer in self._commands.take_answers() if self._commands else ():
+            self._connection.answer(self._topics.of("res"), answer, bytes.fromhex(ident))
         topic = self._topics.of("f")
         self._watch.largest_bytes = self._connection.room_bytes(topic)
         packets, wake_ns = self._dispatch.poll(now_ns, self._watch.largest_bytes)
