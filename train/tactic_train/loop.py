@@ -232,7 +232,8 @@ class _Run:
         rate = learning_rate(stage, within)
         for group in self.optimiser.param_groups:
             own = group.get("own_rate")
-            group["lr"] = rate * group["pace"] if own is None else own * rate / stage.learning_rate
+            share = min(1.0, rate / stage.learning_rate)
+            group["lr"] = rate * group["pace"] if own is None else own * share
         picture = self._pictures(sample)
         head_px = stage.head_px[step % len(stage.head_px)]
         labels = sample.label.to(self.accelerator.device)

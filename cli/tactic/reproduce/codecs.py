@@ -95,12 +95,21 @@ class Codec(Cell):
 
 
 class Drawn(Codec):
-    """The paper's codec, trained for distortion alone; what agnostic and aware ones begin with."""
+    """The paper's codec, learning to draw; what agnostic and aware ones begin with.
+
+    Its rate has a small weight. Without any, latents grow to the ends of int8, from where a codec
+    with a limit would have a long way back.
+    """
 
     channels: int
     draw: Training
+    beta: float
     levels: ClassVar[int] = 1
-    rate_weight: ClassVar[float] = 0.0
+
+    @property
+    def rate_weight(self) -> float:
+        """β."""
+        return self.beta
 
     @property
     def name(self) -> str:
@@ -118,8 +127,8 @@ class Drawn(Codec):
         return {DRAWN: round(share * self.draw.steps * self.draw.batch)}
 
     def plan(self, place: Place) -> TrainConfig:
-        """L_D alone."""
-        stage = _stage(self.draw, beta=0.0)
+        """Without the task."""
+        stage = _stage(self.draw, beta=self.beta)
         return self._config(place, self.model, (stage,), self.draw.batch, None, None)
 
     @property

@@ -120,6 +120,7 @@ class Cells:
             workers=p.workers,
             channels=p.channels,
             draw=p.draw,
+            beta=p.drawn_beta,
         )
 
     def _agnostic_codec(self, beta: float, seed: int) -> Agnostic:

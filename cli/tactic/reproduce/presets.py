@@ -76,7 +76,8 @@ class Preset(Section):
     """Of that head on what a codec decoded: the same for every codec."""
     channels: int
     draw: Training
-    """Distortion alone, before anything else."""
+    """Learning to draw, before anything else."""
+    drawn_beta: float = 1 / 1024
     train: Training
     """Then distortion and rate, with the task or without."""
     table_crops: int
@@ -118,8 +119,10 @@ _LITE0 = HeadChoice(name="efficientnet_lite0")
 def _ours_stages(
     steps: tuple[int, int, int, int],
 ) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    """Drawing; then codec and head jointly: led by the inner maps, then by the answers, and with
-    the encoder's weights integers in the end."""
+    """Drawing, then codec and head jointly.
+
+    Their stages are led by the inner maps, then by the answers, and end with integer weights.
+    """
     draw, maps, answers, fixed = steps
     first = Stage(
         steps=draw,
