@@ -15,6 +15,8 @@ def main() -> None:
     """Run the command line and exit; ``docs/exit-codes.md`` lists the codes."""
     # OpenCV would put several lines about a camera that is not there before ours.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    # FFmpeg names the streams that it opens, with the password in their URL.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from tactic.app import app
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import cv2
 
@@ -15,7 +16,7 @@ class OpenCvCamera:
     """``place`` is the number of a local camera or the URL of a stream."""
 
     def __init__(self, place: int | str, pace: Pace) -> None:
-        self._place = f"/dev/video{place}" if isinstance(place, int) else place
+        self._place = f"/dev/video{place}" if isinstance(place, int) else without_secrets(place)
         self._pace = pace
         self._capture = cv2.VideoCapture(place)
         if not self._capture.isOpened():
@@ -38,3 +39,15 @@ class OpenCvCamera:
     def close(self) -> None:
         """Release the camera."""
         self._capture.release()
+
+
+def without_secrets(url: str) -> str:
+    """A URL as it may be shown: no user, no password, no query, which often has a token."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "the stream"
+    return (
+        f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else "the stream"
+    )
