@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tactic_device.errors import OutboxError
+from tactic_device.shelf import Shelf
 
 _SHARED = Path("/dev/shm")
+_SEGMENTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,17 @@ def prepare(folder: Path) -> None:
             f"{folder}: outbox in memory is not a folder of this user alone; remove it, or set "
             "outbox.ram_path"
         )
+
+
+def open_shelf(memory: Memory | None, make: bool) -> Shelf | None:
+    """Open the log in memory; None if there is none, and none is to be made.
+
+    Raises
+    ------
+    OutboxError, OSError
+        As `prepare` and `Shelf`.
+    """
+    if memory is None or not (make or memory.folder.exists()):
+        return None
+    prepare(memory.folder)
+    return Shelf("memory", memory.folder, memory.max_bytes, _SEGMENTS)

@@ -8,7 +8,7 @@ one ended is `replay`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -20,21 +20,19 @@ from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.pending import Pending, count_frames
 from tactic_delivery.ranges import Range
-from tactic_device import memory as in_memory
 from tactic_device.boot import next_boot
 from tactic_device.errors import OutboxError
 from tactic_device.journal import OVERHEAD_BYTES
 from tactic_device.lead import Lead, machine
-from tactic_device.memory import Memory
+from tactic_device.memory import Memory, open_shelf
 from tactic_device.records import DROP_HEAD_BYTES, Dropped, RecordType, Settled
-from tactic_device.replay import Recovered, recover
+from tactic_device.recovery import Recovered, recover
 from tactic_device.shelf import Shelf
 from tactic_device.storage import Storage
 
 Durability = Literal["frame", "batch", "spill"]
 
 DISK_SEGMENTS = 16
-MEMORY_SEGMENTS = 8
 
 _S = 1_000_000_000
 
@@ -116,16 +114,16 @@ class Outbox:
             self._disk = Shelf("disk", folder, max_bytes, DISK_SEGMENTS)
             no_memory = None
             try:
-                self._memory = _open_memory(memory, durability)
+                self._memory = open_shelf(memory, make=durability == "spill")
             except OSError as fault:
                 self._memory, no_memory = None, fault
             recovered = recover(self._disk, self._memory, self._open, machine())
-            self.damaged_bytes = recovered.damaged_bytes
-            self._restore(recovered, now_ns)
-            self.pending.boot = self.boot = next_boot(folder, rng, self._seen(recovered))
+            self.pending.boot = self.boot = next_boot(folder, rng, recovered.highest_boot)
         except OSError as fault:
             reason = fault.strerror or "cannot be used"
             raise OutboxError(f"{folder}: outbox: {reason}; check outbox.path and disk") from fault
+        self.damaged_bytes = recovered.damaged_bytes
+        recovered.restore(self.pending, self._expiry(now_ns))
         lead = Lead(
             self.pending,
             self._disk,
@@ -138,7 +136,7 @@ class Outbox:
         spill_after_ns = int(memory.spill_after_s * _S) if memory and spills else None
         self._storage = Storage(lead, spill_after_ns, durability == "frame")
         if no_memory:
-            self._storage.troubles.note("memory", "write", no_memory, now_ns)
+            self._storage.media.troubles.note("memory", "write", no_memory, now_ns)
         self._report_lost(recovered)
         self._storage.open(now_ns)
         self.tend(now_ns)
@@ -156,7 +154,7 @@ class Outbox:
     @property
     def troubles(self) -> dict[str, str]:
         """Cause and remedy for each medium that fails (``disk``, ``memory``)."""
-        return self._storage.troubles.texts()
+        return self._storage.media.troubles.texts()
 
     def put(self, packet: Packet, now_ns: int) -> Admission:
         """Take a packet of this boot and keep it: it survives ``kill -9`` from here on.
@@ -166,7 +164,7 @@ class Outbox:
         """
         drops = list(self.tend(now_ns))
         packet = self._seal(self.pending.stamp(packet))
-        entry = Entry.of(packet, now_ns + self._deadline_ns if self._deadline_ns else None)
+        entry = Entry.of(packet, self._expiry(now_ns))
         given_up = self._make_room(entry)
         if not any(decision.newcomers for decision in given_up):
             if self._storage.write(RecordType.PACKET, pack(packet), entry.key):
@@ -213,20 +211,6 @@ class Outbox:
         """Write everything to the disk and release it."""
         self._storage.close()
 
-    def _restore(self, recovered: Recovered, now_ns: int) -> None:
-        self.pending.ledger = recovered.ledger
-        for boot, following in recovered.following.items():
-            self.pending.note_number(boot, following)
-        expires_ns = now_ns + self._deadline_ns if self._deadline_ns else None
-        for found in recovered.held.values():
-            entry = found.entry
-            if entry.kind is not Kind.DROP:
-                entry = replace(entry, expires_ns=expires_ns)
-            self.pending.restore(entry, found.records)
-
-    def _seen(self, recovered: Recovered) -> int:
-        return max(recovered.following, default=0)
-
     def _report_lost(self, recovered: Recovered) -> None:
         """Tell the gateway which numbers nobody has any more; the ledger knows it already."""
         for decision in self.pending.plan_lost(recovered.lost, recovered.why, recovered.spare):
@@ -235,13 +219,16 @@ class Outbox:
             self._storage.forget(decision.removed)
             self._storage.float(PacketKey(packet.boot, packet.pkt), pack(packet))
 
+    def _expiry(self, now_ns: int) -> int | None:
+        return now_ns + self._deadline_ns if self._deadline_ns else None
+
     def _make_room(self, entry: Entry) -> list[Drop]:
         if entry.size_bytes > self._storage.largest_bytes:
             return self._drop([entry], Reason.FULL)
         drops = self._write_drops(self.pending.make_room(entry))
         if any(decision.newcomers for decision in drops):
             return drops
-        if crowd := self._storage.crowd(entry.size_bytes):
+        if crowd := self._storage.spill.crowd(entry.size_bytes):
             room_bytes, keys = crowd
             among = [self.pending.entries[key] for key in keys]
             drops += self._write_drops(self.pending.make_room(entry, among, room_bytes))
@@ -276,10 +263,3 @@ class Outbox:
                 "let it empty as it was, or change outbox.path"
             )
         return self._key.unseal(packet) if self._key and packet.kind is Kind.DROP else packet
-
-
-def _open_memory(memory: Memory | None, durability: Durability) -> Shelf | None:
-    if memory is None or (durability != "spill" and not memory.folder.exists()):
-        return None
-    in_memory.prepare(memory.folder)
-    return Shelf("memory", memory.folder, memory.max_bytes, MEMORY_SEGMENTS)

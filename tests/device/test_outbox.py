@@ -81,7 +81,7 @@ def test_the_cap_is_hard_and_what_gives_way_is_accounted_for(tmp_path: Path) -> 
     outbox = reopen(tmp_path)
     rng = Random(5)
     for n in range(1500):
-        outbox.put(frame(rng.randrange(6000), priority=rng.randrange(4)), n)
+        outbox.put(frame(rng.randrange(12000), priority=rng.randrange(4)), n)
         on_disk = sum(p.stat().st_size for p in tmp_path.glob("*.seg"))
         assert on_disk == outbox.size_bytes <= 4 * MIB
         if n % 7 == 0:
