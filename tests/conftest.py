@@ -124,7 +124,8 @@ class Site:
             "bundle": {"path": str(self.bundle), "unsigned": True},
             "source": {"kind": "folder", "path": "pictures"},
             "encoder": {"runtime": "onnxruntime"},
-            "outbox": {"path": "outbox"},
+            "outbox": {"path": "outbox", "ram_path": "ram"},
+            "sending": {"start_within_s": 0.1},
             "mqtt": mqtt,
         }
         for table, values in changes.items():

@@ -104,8 +104,17 @@ def _run(
     rng = secrets.SystemRandom()
     kept = config.outbox
     key = config.node.read_key()
-    outbox = Outbox(kept.path, rng, kept.max_bytes, kept.durability, key)
-    dispatch = Dispatch(outbox, rng)
+    outbox = Outbox(
+        kept.path,
+        rng,
+        kept.max_bytes,
+        kept.durability,
+        key,
+        memory=kept.memory,
+        deadline_s=config.frames.deadline_s,
+        now_ns=clock_ns(),
+    )
+    dispatch = Dispatch(outbox, rng, config.sending.limits)
     frames = health.Frames(clock_ns)
     reports: dict[str, Report] = {
         "ping": lambda: {"uptime_s": round(clock_ns() / 1e9, 1)},
@@ -182,11 +191,8 @@ class Node:
                 return
             self.uplink.check()
             self.commands.work({"set_level": self._set_level, "set_budget": self._set_budget})
-            packet = self.coder.encode(shot)
-            admission = self.dispatch.put(packet, clock_ns())
-            for decision in admission.drops:
-                frames = decision.frames + decision.newcomers
-                self.log.warning("dropped", reason=decision.reason.name.lower(), frames=frames)
+            packet = replace(self.coder.encode(shot), priority=self.config.frames.priority)
+            self.dispatch.put(packet, clock_ns())
             self.frames.add(len(packet.payload))
             self.uplink.wake()
             if self.frames.total == limit:

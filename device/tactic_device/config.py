@@ -12,6 +12,8 @@ from tactic_codec.node_key import OVERHEAD_BYTES, NodeKey, read_key
 from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.trusting import TrustSettings
+from tactic_delivery.sender import Limits
+from tactic_device.memory import Memory, default_folder
 
 LEAST_BUDGET_BYTES = HEADER_BYTES + STATE_BYTES
 
@@ -148,16 +150,55 @@ class Mqtt(Section):
             ) from fault
 
 
+class Frames(Section):
+    """What frames are worth.
+
+    ``priority``: 0 (given up first) … 3 (alarm). A frame that was not acknowledged within
+    ``deadline_s`` is given up (0: never).
+    """
+
+    priority: int = Field(default=1, ge=0, le=3)
+    deadline_s: float = Field(default=0.0, ge=0.0)
+
+
 class OutboxSettings(Section):
     """Where frames wait for their acknowledgement.
 
-    ``durability``: ``frame`` syncs every frame to the medium, ``batch`` every 16 frames or every
-    second: a power cut then costs at most that much. A killed process costs nothing either way.
+    ``durability``: ``spill`` keeps frames in memory, below ``ram_path``, and moves to ``path``
+    those that wait for longer than ``spill_after_s``; ``batch`` writes all of them to ``path`` and
+    syncs them every 16 frames or every second; ``frame`` syncs each. A power cut costs at most what
+    lies in memory, what is not synced, or nothing. A killed process costs nothing.
     """
 
     path: LocalPath
     max_bytes: int = Field(default=64 << 20, ge=4 << 20)
-    durability: Literal["frame", "batch"] = "batch"
+    durability: Literal["frame", "batch", "spill"] = "spill"
+    ram_path: LocalPath | None = None
+    ram_bytes: int = Field(default=16 << 20, ge=4 << 20)
+    spill_after_s: float = Field(default=60.0, ge=1.0)
+
+    @property
+    def memory(self) -> Memory:
+        """The log in memory."""
+        folder = self.ram_path or default_folder(self.path)
+        return Memory(folder, self.ram_bytes, self.spill_after_s)
+
+
+class Sending(Section):
+    """What goes first.
+
+    While live frames and backlog both wait, at least ``live_share`` of the bytes are live. When a
+    gateway or broker returns, the node begins within ``start_within_s``, at random.
+    """
+
+    live_share: float = Field(default=0.75, gt=0.0, lt=1.0)
+    start_within_s: float = Field(default=2.0, ge=0.0, le=60.0)
+
+    @property
+    def limits(self) -> Limits:
+        """As the sender takes them."""
+        start_within_ns = int(self.start_within_s * 1e9)
+        return Limits(live_share=self.live_share, start_within_ns=start_within_ns)
 
 
 class DeviceConfig(Section):
@@ -167,7 +208,9 @@ class DeviceConfig(Section):
     bundle: BundleSettings
     source: Source
     encoder: Encoder = Encoder()
+    frames: Frames = Frames()
     outbox: OutboxSettings
+    sending: Sending = Sending()
     mqtt: Mqtt = Mqtt()
 
     @model_validator(mode="after")

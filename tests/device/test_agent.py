@@ -81,7 +81,8 @@ def configure(tmp_path: Path, bundle: Bundle, pictures: Path) -> Callable[..., D
         path.write_text(
             f'[node]\nsite = "yard"\nnode = "cam1"\n[bundle]\npath = "{bundle.path}"\n'
             "unsigned = true\n"
-            f'[outbox]\npath = "outbox"\n[encoder]\nruntime = "onnxruntime"\n{encoder}\n'
+            f'[outbox]\npath = "outbox"\nram_path = "ram"\n[sending]\nstart_within_s = 0.0\n'
+            f'[encoder]\nruntime = "onnxruntime"\n{encoder}\n'
             f'[source]\nkind = "folder"\npath = "{pictures}"\ndrain_s = 0.2\n{source}\n'
         )
         return load(path, DeviceConfig)

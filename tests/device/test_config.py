@@ -35,8 +35,11 @@ def test_the_example_is_valid_and_names_every_default(tmp_path: Path) -> None:
     assert config.mqtt == smallest.mqtt
     assert config.encoder == smallest.encoder
     assert smallest.outbox.path == tmp_path / "outbox"
-    kept = {"max_bytes", "durability"}
-    assert config.outbox.model_dump(include=kept) == smallest.outbox.model_dump(include=kept)
+    assert config.frames == smallest.frames
+    assert config.sending == smallest.sending
+    paths = {"path", "ram_path"}
+    assert config.outbox.model_dump(exclude=paths) == smallest.outbox.model_dump(exclude=paths)
+    assert smallest.outbox.memory.folder.parent == Path("/dev/shm")
 
 
 def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> None:
@@ -51,6 +54,7 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         "ca_file =",
         "cert_file =",
         "key_file =",
+        "ram_path =",
     ):
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
