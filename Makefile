@@ -1,5 +1,6 @@
 # make demo   the whole path on real photos, through a real MQTT broker
 # make test   everything that is checked: style, types, imports, tests
+# make chaos  node, broker and gateway killed again and again: some minutes, two idle cores
 # Both set up .venv by themselves; a second run is quick.
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 SETUP := pyproject.toml hatch_build.py $(wildcard codec/tactic_codec/*.[ch])
 
-.PHONY: demo test check bench clean
+.PHONY: demo test chaos check bench clean
 .DELETE_ON_ERROR:
 
 # --train needs torch, which the demo itself does without
@@ -17,6 +18,9 @@ demo: $(if $(findstring --train,$(ARGS)),$(STAMPS)/dev,$(STAMPS)/demo)
 test: $(STAMPS)/dev check
 	@echo "== tests"
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+chaos: $(STAMPS)/dev
+	@PYTHONPATH=tests $(BIN)/python -m rig.chaos $(ARGS)
 
 check: $(STAMPS)/dev
 	@echo "== style, types, imports"

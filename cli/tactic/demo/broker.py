@@ -65,15 +65,15 @@ class Broker:
     """
 
     def __init__(self, folder: Path, name: str | None = None) -> None:
-        self.port = _free_port()
-        mosquitto = shutil.which("mosquitto", path=_PATH) if name != "iotcore" else None
-        self.name = "mosquitto" if mosquitto else "iotcore"
+        self.port = free_port()
+        program = mosquitto() if name != "iotcore" else None
+        self.name = "mosquitto" if program else "iotcore"
         self._folder = folder
         # iotcore knows its configuration's format by the suffix
-        self._config = folder / ("mosquitto.conf" if mosquitto else "iotcore.toml")
+        self._config = folder / ("mosquitto.conf" if program else "iotcore.toml")
         self._command = (
-            [mosquitto, "-c", str(self._config)]
-            if mosquitto
+            [program, "-c", str(self._config)]
+            if program
             else [sys.executable, "-m", "iotcore", "--config", str(self._config)]
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -124,7 +124,13 @@ class Broker:
                 self._process.wait()
 
 
-def _free_port() -> int:
+def mosquitto() -> str | None:
+    """Path of mosquitto, if it is installed."""
+    return shutil.which("mosquitto", path=_PATH)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
