@@ -1,5 +1,6 @@
 # make demo   the whole path on real photos, through a real MQTT broker
 # make test   everything that is checked: style, types, imports, tests
+# make fuzz   a million mutated packets, and as many streams into the C decoder under sanitisers
 # make chaos  node, broker and gateway killed again and again: some minutes, two idle cores
 # Both set up .venv by themselves; a second run is quick.
 
@@ -8,7 +9,7 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 SETUP := pyproject.toml hatch_build.py $(wildcard codec/tactic_codec/*.[ch])
 
-.PHONY: demo test chaos check bench clean
+.PHONY: demo test chaos fuzz check bench clean
 .DELETE_ON_ERROR:
 
 # --train needs torch, which the demo itself does without
@@ -21,6 +22,9 @@ test: $(STAMPS)/dev check
 
 chaos: $(STAMPS)/dev
 	@PYTHONPATH=tests $(BIN)/python -m rig.chaos $(ARGS)
+
+fuzz: $(STAMPS)/dev
+	@PYTHONPATH=tests $(BIN)/python -m rig.fuzz $(ARGS)
 
 check: $(STAMPS)/dev
 	@echo "== style, types, imports"
