@@ -11,6 +11,8 @@ import typer
 from tactic import __version__
 from tactic.broker.command import app as broker_app
 from tactic.reproduce.command import app as reproduce_app
+from tactic.store.command import app as store_app
+from tactic.store.command import audit, reprocess
 from tactic.trust.command import app as trust_app
 from tactic_codec.errors import TacticError
 
@@ -25,6 +27,9 @@ gateway_app = typer.Typer(no_args_is_help=True, help="The gateway.")
 bundle_app = typer.Typer(no_args_is_help=True, help="Look at bundles, and sign them.")
 app.add_typer(device_app, name="device")
 app.add_typer(gateway_app, name="gateway")
+app.add_typer(store_app, name="store")
+app.command()(audit)
+app.command()(reprocess)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(trust_app, name="trust")
 app.add_typer(broker_app, name="broker")
@@ -79,7 +84,10 @@ def device_run(config: Config = Path("device.toml")) -> None:
 def gateway_run(config: Config = Path("gateway.toml")) -> None:
     """Receive, store, acknowledge, decode and answer until stopped (SIGTERM)."""
     try:
+        from tactic_gateway.process import require_networks
         from tactic_gateway.service import main
+
+        require_networks()
     except ImportError as fault:
         raise room_missing("gateway", fault) from fault
     sys.exit(main(config))

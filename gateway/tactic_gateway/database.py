@@ -5,6 +5,8 @@ WAL mode with ``synchronous = FULL``: what is committed survives power loss.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -97,6 +99,88 @@ class Database:
                 with suppress(sqlite3.Error):
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
+
+    def rebuild(self) -> None:
+        """Write the file anew without its empty pages, able from now on to give back pages.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written, or another process has it open.
+        """
+        with self._alone() as db:
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            db.execute("VACUUM")
+
+    def checkpoint(self) -> None:
+        """Bring everything from the write-ahead log into the file, and empty the log.
+
+        Raises
+        ------
+        StoreError
+            The file cannot be written.
+        """
+        with self._alone() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as fault:
+                raise StoreError(f"{self.path}: {fault}; check the disk") from fault
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a store for reading only, beside a gateway that may be running.
+
+    Raises
+    ------
+    StoreError
+        There is none, it cannot be read, or it has another schema than this program.
+    """
+    try:
+        if not path.exists():
+            raise StoreError(f"{path}: no such store; {_REMEDY}")
+        db = _connect(path, "ro")
+    except (sqlite3.Error, OSError) as fault:
+        raise StoreError(f"{path}: {fault}; {_REMEDY}") from fault
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        newest = scripts()[-1][0]
+        if version != newest:
+            remedy = "upgrade this program" if version > newest else "start the gateway once"
+            raise StoreError(f"{path}: schema {version}, this program reads {newest}; {remedy}")
+        yield db
+    except sqlite3.Error as fault:
+        raise StoreError(f"{path}: {fault}; run tactic store fsck") from fault
+    finally:
+        db.close()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold the store as its gateway does; gives False where another process holds it.
+
+    Raises
+    ------
+    StoreError
+        The file ``PATH.lock`` cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise StoreError(f"{path}: {fault.strerror}; {_REMEDY}") from fault
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(file)
 
 
 def scripts() -> list[tuple[int, str]]:

@@ -15,6 +15,16 @@ class StoreError(GatewayError):
     exit_code = 8
 
 
+class DamageError(StoreError):
+    """The store was read, and something in it is wrong (exit code 8)."""
+
+
+class AuditError(GatewayError):
+    """An account that does not balance (exit code 9)."""
+
+    exit_code = 9
+
+
 class DecodeError(GatewayError):
     """One frame that cannot be turned into a picture or a result; never ends the gateway.
 

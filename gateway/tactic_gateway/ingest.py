@@ -22,7 +22,7 @@ from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.reader import Message, RejectError, read
 from tactic_gateway.receivers import Receivers
-from tactic_gateway.records import Arrival, Birth
+from tactic_gateway.records import Arrival, Birth, Ledger
 from tactic_gateway.settled import NodeBoot
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
@@ -36,6 +36,7 @@ MAX_BUNDLES_NAMED = 64
 class _Batch:
     arrivals: list[Arrival] = field(default_factory=list)
     births: list[Birth] = field(default_factory=list)
+    health: dict[str, tuple[Ledger, int]] = field(default_factory=dict)
     rejects: Counter[str] = field(default_factory=Counter)
     touched: set[NodeBoot] = field(default_factory=set)
     duplicates: int = 0
@@ -134,7 +135,9 @@ class Ingest:
         try:
             for message in messages:
                 self._add(message, batch)
-            waiting = self._store.commit(batch.arrivals, batch.births, batch.rejects)
+            waiting = self._store.commit(
+                batch.arrivals, batch.births, batch.rejects, batch.health.values()
+            )
         except StoreError as fault:
             self._receivers.forget(batch.touched)
             self._condition.failed(fault)
@@ -152,6 +155,9 @@ class Ingest:
             record = read(message, self._topics, self._keys)
             if isinstance(record, Birth):
                 batch.births.append(record)
+                return
+            if isinstance(record, Ledger):
+                batch.health[record.node] = record, len(batch.arrivals)
                 return
             receipt = self._receivers.record(record.node, record.packet)
         except RejectError as fault:
@@ -173,9 +179,11 @@ class Ingest:
                 record = read(message, self._topics, self._keys)
             except RejectError:
                 continue
-            if not isinstance(record, Birth):
+            if isinstance(record, Arrival):
                 touched.add((record.node, record.packet.boot))
-            elif len(self._births) < MAX_NODES or record.node in self._births:
+            elif isinstance(record, Birth) and (
+                len(self._births) < MAX_NODES or record.node in self._births
+            ):
                 self._births[record.node] = record
         self._metrics.add("turned_away", len(messages))
         self._acknowledge(touched, 0)

@@ -96,7 +96,7 @@ class Broker:
         Parameters
         ----------
         deliver : callable (Message)
-            Called in that thread for every packet and birth; must not block.
+            Called in that thread for every packet, birth and health message; must not block.
         greet : callable
             Called in that thread after every connection; must not block.
         """
@@ -192,7 +192,8 @@ class Broker:
         self._down, self._greeted = False, True
         self._log.info("mqtt_connected", host=self._config.host, port=self._config.port)
         topics = self._topics
-        client.subscribe([(topics.frames, 1), (topics.births, 1), (topics.presence, 1)])
+        ours = (topics.frames, topics.births, topics.healths, topics.presence)
+        client.subscribe([(topic, 1) for topic in ours])
         client.publish(topics.presence, ONLINE if self._online else OFFLINE, 1, True)
         self._greet()
 
@@ -223,7 +224,8 @@ class Broker:
             if message.payload == OFFLINE and self._online and not self._stopping:
                 client.publish(self._topics.presence, ONLINE, 1, True)
             return
-        self._deliver(Message(topic, bytes(message.payload), time.time_ns()))
+        if topic != self._topics.health:
+            self._deliver(Message(topic, bytes(message.payload), time.time_ns()))
 
     def _warn_once(self, cause: str) -> None:
         if not self._down:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,18 @@ from tactic_gateway.results import Verdict
 COMMAND = (sys.executable, "-P", "-m", "tactic_gateway.worker")
 
 _GOODBYE_S = 2.0
+
+
+def require_networks() -> None:
+    """Find out whether workers can run networks here, without loading what they need.
+
+    Raises
+    ------
+    ImportError
+        ONNX Runtime is not installed.
+    """
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise ModuleNotFoundError("no ONNX Runtime", name="onnxruntime")
 
 
 class Worker(Protocol):

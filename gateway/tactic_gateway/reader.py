@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from tactic_codec.errors import PacketError
 from tactic_codec.packet import MAX_PACKET_BYTES
 from tactic_gateway.keys import Keys
-from tactic_gateway.records import Arrival, Birth
+from tactic_gateway.records import Arrival, Birth, Ledger
 from tactic_gateway.topics import Topics
 
-MAX_BIRTH_BYTES = 65536
+MAX_JSON_BYTES = 65536
 #: The longest payload that any topic takes.
 MAX_PAYLOAD_BYTES = MAX_PACKET_BYTES
 _UINT32 = 1 << 32
+_INT64 = 1 << 62
+_MAX_REASONS = 32
+_REASON = re.compile(r"[a-z_]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,13 @@ class RejectError(ValueError):
     """A message that is not stored; its text is the reason under which it is counted."""
 
 
-def read(message: Message, topics: Topics, keys: Keys) -> Arrival | Birth:
+def read(message: Message, topics: Topics, keys: Keys) -> Arrival | Birth | Ledger:
     """Check a message, open it if it is sealed, and take it apart.
 
     Raises
     ------
     RejectError
-        ``topic``, ``birth``, or the reason of a `PacketError`.
+        ``topic``, ``birth``, ``health``, or the reason of a `PacketError`.
     """
     place = topics.parse(message.topic)
     if place is None:
@@ -46,6 +51,8 @@ def read(message: Message, topics: Topics, keys: Keys) -> Arrival | Birth:
         return _arrival(node, message, keys)
     if kind == "birth":
         return _birth(node, message.payload)
+    if kind == "health":
+        return _ledger(node, message)
     raise RejectError("topic")
 
 
@@ -58,21 +65,57 @@ def _arrival(node: str, message: Message, keys: Keys) -> Arrival:
 
 
 def _birth(node: str, payload: bytes) -> Birth:
-    try:
-        if len(payload) > MAX_BIRTH_BYTES:
-            raise RejectError("birth")
-        # json.loads would also read UTF-16 and lone surrogates, which no text column takes.
-        text = payload.decode("utf-8")
-        body = json.loads(text)
-        boot, booted_unix_ns = body["boot"], body.get("booted_unix_ns")
-        synchronised = body.get("clock") == "synchronised"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
-        raise RejectError("birth") from fault
+    text, body = _json(payload, "birth")
+    boot, booted_unix_ns = body.get("boot"), body.get("booted_unix_ns")
     if not _is_number(boot, _UINT32):
         raise RejectError("birth")
-    known = synchronised and _is_number(booted_unix_ns, 1 << 63)
+    known = body.get("clock") == "synchronised" and _is_number(booted_unix_ns, _INT64)
     return Birth(node, boot, booted_unix_ns if known else None, text)
 
 
-def _is_number(value: object, limit: int) -> bool:
+def _ledger(node: str, message: Message) -> Ledger:
+    _, body = _json(message.payload, "health")
+    boot, waiting, ledger = (body.get(key) for key in ("boot", "outbox_packets", "ledger"))
+    if not isinstance(ledger, dict) or not _is_number(boot, _UINT32):
+        raise RejectError("health")
+    dropped = ledger.get("dropped")
+    if not isinstance(dropped, dict) or len(dropped) > _MAX_REASONS:
+        raise RejectError("health")
+    if not all(_REASON.fullmatch(reason) for reason in dropped):
+        raise RejectError("health")
+    return Ledger(
+        node,
+        boot,
+        message.received_ns,
+        captured=_count(ledger, "captured"),
+        stored=_count(ledger, "stored"),
+        pending=_count(ledger, "pending"),
+        dropped={reason: _count(dropped, reason) for reason in dropped},
+        waiting=waiting if _is_number(waiting, _INT64) else None,
+    )
+
+
+def _count(counts: dict[str, Any], name: str) -> int:
+    count = counts.get(name)
+    if not _is_number(count, _INT64):
+        raise RejectError("health")
+    return count
+
+
+def _json(payload: bytes, reason: str) -> tuple[str, dict[str, Any]]:
+    """Text and content of a JSON object, or the reason to reject it."""
+    if len(payload) > MAX_JSON_BYTES:
+        raise RejectError(reason)
+    try:
+        # json.loads would also read UTF-16 and lone surrogates, which no text column takes.
+        text = payload.decode("utf-8")
+        body = json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        raise RejectError(reason) from fault
+    if not isinstance(body, dict):
+        raise RejectError(reason)
+    return text, body
+
+
+def _is_number(value: object, limit: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < limit

@@ -43,6 +43,34 @@ class Birth:
 
 
 @dataclass(frozen=True, slots=True)
+class Ledger:
+    """A node's account of its frames, as a health message tells it.
+
+    Attributes
+    ----------
+    node : str
+    boot : int
+        uint32, the running boot; the account is over all boots of the outbox.
+    received_ns : int
+        Unix time.
+    captured, stored, pending : int
+    dropped : dict of str to int
+        By reason.
+    waiting : int or None
+        Packets in the outbox, DROP packets included; None where it is not told.
+    """
+
+    node: str
+    boot: int
+    received_ns: int
+    captured: int
+    stored: int
+    pending: int
+    dropped: dict[str, int]
+    waiting: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A frame to process.
 

@@ -6,7 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tactic_codec.manifest import Head
 from tactic_codec.types import FrameKey
+
+_MODEL_DIGITS = 16
+
+
+def model_of(head: Head) -> str:
+    """Name the network of a head: a retrained head keeps its name and has another model."""
+    return head.model.sha256[:_MODEL_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +25,7 @@ class Finding:
     ----------
     task, head : str
     model : str
-        The head's network, by the first 16 hexadecimal digits of its file's SHA-256: a retrained
-        head keeps its name and has another model.
+        See `model_of`.
     fields : mapping
         Its part of the result, as JSON has it.
     """

@@ -8,29 +8,27 @@ broker presence, ingest, workers, store.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from tactic_codec import rans
-from tactic_codec.bundle import Bundle
-from tactic_codec.errors import BundleError, TacticError
-from tactic_codec.trusting import NOBODY
+from tactic_codec.errors import TacticError
 from tactic_gateway import config as configuration
 from tactic_gateway.ages import Ages
+from tactic_gateway.bundles import open_bundles, setup
 from tactic_gateway.condition import Condition
 from tactic_gateway.config import GatewayConfig
+from tactic_gateway.database import held
 from tactic_gateway.errors import StoreError
 from tactic_gateway.ingest import Ingest
 from tactic_gateway.keys import Keys
 from tactic_gateway.log import Log
-from tactic_gateway.messages import Setup
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.mqtt import Broker
 from tactic_gateway.process import Process
@@ -82,8 +80,10 @@ class Service:
         self._greeted = threading.Event()
         self._started_s = time.monotonic()
         self._fault: TacticError | None = None
-        self._bundles = _open_bundles(config, log)
-        self._processes = [Process(self._setup()) for _ in range(config.workers.processes)]
+        self._bundles = open_bundles(config, log)
+        self._processes = [
+            Process(setup(config, self._bundles)) for _ in range(config.workers.processes)
+        ]
         self._broker = Broker(
             config.mqtt,
             self._topics,
@@ -91,6 +91,11 @@ class Service:
             log=log,
             rng=random.SystemRandom(),
         )
+        self._held = ExitStack()
+        if not self._held.enter_context(held(config.store.path)):
+            raise StoreError(
+                f"{config.store.path}: another gateway uses it; stop it or change [store] path"
+            )
         self._store = Store(config.store.path)
         log.info("store_open", path=config.store.path, **self._store.requeue(self._bundles))
         self._condition = Condition(
@@ -179,17 +184,8 @@ class Service:
         for thread in threads:
             thread.join()
         self._store.close()
+        self._held.close()
         self._log.info("gateway_stopped", **self._metrics.snapshot())
-
-    def _setup(self) -> Setup:
-        config = self._config
-        return Setup(
-            bundles=tuple((str(each.path), each.digest) for each in self._bundles.values()),
-            threads=max(1, (os.cpu_count() or 1) // config.workers.processes),
-            top=config.results.top,
-            memory_bytes=config.workers.memory_limit_bytes,
-            parent=os.getpid(),
-        )
 
     def _report(self) -> None:
         health = {
@@ -215,25 +211,3 @@ class Service:
 
     def _send_result(self, topic: str, body: str, retain: bool) -> None:
         self._broker.publish(topic, body, qos=1, retain=retain)
-
-
-def _open_bundles(config: GatewayConfig, log: Log) -> dict[int, Bundle]:
-    bundles: dict[int, Bundle] = {}
-    trust = config.bundles.read_trust()
-    for path in config.bundles.paths:
-        bundle = Bundle.open(path, trust)
-        wire = bundle.codec.wire_id
-        if wire in bundles:
-            raise BundleError(
-                f"{path}: its wire id {wire:04x} is also that of another path; remove one of them"
-            )
-        bundles[wire] = bundle
-        log.info(
-            "bundle_open",
-            path=path,
-            name=bundle.manifest.name,
-            id=bundle.codec.id,
-            signed_by=bundle.signer or NOBODY,
-        )
-    log.info("entropy_coder", backend=rans.backend(), why=rans.why())
-    return bundles

@@ -14,9 +14,9 @@ from typing import Any
 
 from tactic_codec.packet import Kind
 from tactic_codec.types import FrameKey
-from tactic_gateway import accounts, settled
+from tactic_gateway import accounts, ledgers, settled
 from tactic_gateway.database import Database
-from tactic_gateway.records import Arrival, Birth, Job, Outcome, Status
+from tactic_gateway.records import Arrival, Birth, Job, Ledger, Outcome, Status
 from tactic_gateway.results import Result
 
 #: A frame that was in hand this often when a worker was lost is not tried again.
@@ -43,11 +43,15 @@ INSERT INTO latest (node, task, boot, seq, head, model)
     WHERE (:boot IS :current, :boot, :seq) >= (boot IS :current, boot, seq)
 """
 
-# "status < 3" is there for SQLite, which uses a partial index only where it reads the same term.
-_OPEN_FRAMES = """
+FRAMES = """
 SELECT p.id, p.node, p.boot, p.seq, p.bundle, p.priority, p.received_ns, b.booted_unix_ns, p.raw,
-        p.strikes
+        p.strikes, p.status
     FROM packets p LEFT JOIN boots b ON b.node = p.node AND b.boot = p.boot
+"""
+
+# "status < 3" is there for SQLite, which uses a partial index only where it reads the same term.
+_OPEN_FRAMES = f"""
+{FRAMES}
     WHERE p.status = 0 AND p.status < 3 ORDER BY p.id DESC LIMIT ?
 """
 
@@ -114,8 +118,18 @@ class Store:
         arrivals: Sequence[Arrival],
         births: Sequence[Birth] = (),
         rejects: Mapping[str, int] | None = None,
+        health: Collection[tuple[Ledger, int]] = (),
     ) -> Counter[int]:
         """Store what arrived, in one transaction.
+
+        Parameters
+        ----------
+        arrivals : sequence of Arrival
+        births : sequence of Birth
+        rejects : mapping of str to int
+            Messages that were not taken, by reason.
+        health : collection of (Ledger, int)
+            Each with the number of arrivals that came before it.
 
         Returns
         -------
@@ -137,6 +151,8 @@ class Store:
             stored = [arrival for arrival in arrivals if self._insert(db, arrival)]
             accounts.book(db, stored)
             settled.settle(db, _numbers(arrivals))
+            for ledger, before in health:
+                ledgers.note(db, ledger, arrivals[before:])
         bundles = Counter(a.packet.bundle for a in stored if a.packet.kind is Kind.FRAME)
         waiting = Counter({w: count for w, count in bundles.items() if w not in self._wires})
         self._backlog += bundles.total() - waiting.total()
@@ -184,10 +200,10 @@ class Store:
         """
         with self.database.transaction() as db:
             rows = db.execute(_OPEN_FRAMES, (limit,)).fetchall()
-            innocent = [row for row in rows if row[-1] == 0]
+            innocent = [row for row in rows if row[-2] == 0]
             chosen = sorted(innocent or rows[:1])
             db.executemany("UPDATE packets SET status = 1 WHERE id = ?", [(r[0],) for r in chosen])
-            return [_job(db, row) for row in chosen]
+            return [read_job(db, row) for row in chosen]
 
     def strike(self, jobs: Sequence[Job], reason: str, detail: str) -> list[FrameKey]:
         """Give frames back that were in hand when a worker was lost.
@@ -222,7 +238,7 @@ class Store:
         )
         with self.database.transaction() as db:
             row = db.execute(query, (key.node, key.boot, key.seq, 1)).fetchone()
-            return _job(db, row) if row else None
+            return read_job(db, row) if row else None
 
     def finish(self, outcomes: Sequence[Outcome]) -> list[tuple[Result, bool]]:
         """Store what became of jobs, in one transaction.
@@ -240,7 +256,9 @@ class Store:
                     _fail(db, job, outcome.failure)
                 else:
                     db.execute("UPDATE packets SET status = 3 WHERE id = ?", (job.id,))
-                fresh += [(r, _is_latest(db, r)) for r in outcome.results if _is_new(db, job, r)]
+                fresh += [
+                    (r, _is_latest(db, r)) for r in outcome.results if insert_result(db, job, r)
+                ]
         self._backlog -= len(outcomes)
         return fresh
 
@@ -267,8 +285,9 @@ def _numbers(arrivals: Sequence[Arrival]) -> dict[settled.NodeBoot, settled.Rang
     return found
 
 
-def _job(db: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
-    ident, node, boot, seq, bundle, priority, received_ns, booted_unix_ns, raw, _ = row
+def read_job(db: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
+    """Make a job of a row of `FRAMES`, with the parts that have come."""
+    ident, node, boot, seq, bundle, priority, received_ns, booted_unix_ns, raw, *_ = row
     parts = [part for (part,) in db.execute(_PARTS, (node, boot, seq))]
     return Job(
         id=ident,
@@ -287,7 +306,8 @@ def _fail(db: sqlite3.Connection, job: Job, failure: tuple[str, str]) -> None:
     db.execute(_FAILURE, (key.node, key.boot, key.seq, *failure))
 
 
-def _is_new(db: sqlite3.Connection, job: Job, result: Result) -> bool:
+def insert_result(db: sqlite3.Connection, job: Job, result: Result) -> bool:
+    """Store a result; False if there was one of this frame, head and model."""
     key, finding = job.key, result.finding
     row = (key.node, key.boot, key.seq, finding.head, finding.model, finding.task)
     done = db.execute(

@@ -26,6 +26,11 @@ class Topics:
         return self.of("+", "birth")
 
     @property
+    def healths(self) -> str:
+        """Subscription to the health messages of every node."""
+        return self.of("+", "health")
+
+    @property
     def presence(self) -> str:
         """Where the gateway says whether it is there."""
         return self.of("_gateway", "state")
@@ -40,7 +45,7 @@ class Topics:
         return "/".join((self.root, self.site, node, *path))
 
     def parse(self, topic: str) -> tuple[str, str] | None:
-        """Node and kind (``f``, ``birth``) of a topic; None for an invalid node or topic."""
+        """Node and kind (``f``, ``birth``, ``health``) of a topic; None if either is invalid."""
         prefix = f"{self.root}/{self.site}/"
         node, _, kind = topic.removeprefix(prefix).partition("/")
         if not topic.startswith(prefix) or not _NODE.fullmatch(node):

@@ -12,18 +12,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tactic_codec.errors import BundleError
-from tactic_codec.node_key import wire_bytes
-from tactic_codec.packet import TIME_UNIT_NS
 from tactic_codec.types import FrameKey
 from tactic_gateway.condition import Condition, State
 from tactic_gateway.config import Workers as Settings
 from tactic_gateway.errors import StoreError, WorkerLostError
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
+from tactic_gateway.outcomes import outcome
 from tactic_gateway.pipes import Patience
 from tactic_gateway.process import Worker
 from tactic_gateway.records import Job, Outcome
-from tactic_gateway.results import Result, Verdict
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
 
@@ -113,7 +111,7 @@ class Workers:
             self._start(worker, stop)
         else:
             pairs = zip(jobs, verdicts, strict=True)
-            self._finish([self._outcome(job, verdict) for job, verdict in pairs], stop)
+            self._finish([outcome(job, verdict, self._now_ns()) for job, verdict in pairs], stop)
 
     def republish(self) -> None:
         """Publish every latest result again: a broker that was restarted may have lost them."""
@@ -165,22 +163,6 @@ class Workers:
             self._metrics.add("frames")
             self._note_failed(key, lost.reason, lost.detail)
 
-    def _outcome(self, job: Job, verdict: Verdict) -> Outcome:
-        if verdict.failure:
-            return Outcome(job, failure=verdict.failure)
-        captured_unix_ns = None
-        if job.booted_unix_ns is not None:
-            captured_unix_ns = job.booted_unix_ns + verdict.captured * TIME_UNIT_NS
-        size_bytes = sum(wire_bytes(raw) for raw in job.raws)
-        latency_ms = max(0, self._now_ns() - job.received_ns) / 1e6
-        return Outcome(
-            job,
-            tuple(
-                Result(job.key, finding, captured_unix_ns, size_bytes, latency_ms)
-                for finding in verdict.findings
-            ),
-        )
-
     def _finish(self, outcomes: list[Outcome], stop: threading.Event) -> None:
         with self._order:
             fresh = self._insist(lambda: self._store.finish(outcomes), stop)
@@ -206,9 +188,9 @@ class Workers:
     def _count(self, outcomes: list[Outcome], results: int) -> None:
         self._metrics.add("frames", len(outcomes))
         self._metrics.add("results", results)
-        for outcome in outcomes:
-            if outcome.failure:
-                self._note_failed(outcome.job.key, *outcome.failure)
+        for each in outcomes:
+            if each.failure:
+                self._note_failed(each.job.key, *each.failure)
 
     def _note_failed(self, key: FrameKey, reason: str, detail: str) -> None:
         self._metrics.add(f"failed.{reason}")

@@ -21,7 +21,7 @@ from tactic_gateway.ingest import MAX_BUNDLES_NAMED, Ingest
 from tactic_gateway.keys import Keys
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
-from tactic_gateway.reader import MAX_BIRTH_BYTES, Message, RejectError, read
+from tactic_gateway.reader import MAX_JSON_BYTES, Message, RejectError, read
 from tactic_gateway.receivers import MAX_RECEIVERS
 from tactic_gateway.store import MAX_BIRTHS, Store
 from tactic_gateway.topics import Topics
@@ -61,11 +61,11 @@ def nasty() -> Iterator[tuple[str, Message]]:
     yield "a long packet", on("f", bytes(1 << 24))
     yield "the highest numbers", on("f", pack(Packet(Kind.FRAME, TOP, TOP, b"x")))
     for name, text in {
-        "deep": b"[" * MAX_BIRTH_BYTES,
-        "deep objects": b'{"a":' * (MAX_BIRTH_BYTES // 5),
-        "a huge number": b'{"boot":' + b"9" * (MAX_BIRTH_BYTES - 20) + b"}",
+        "deep": b"[" * MAX_JSON_BYTES,
+        "deep objects": b'{"a":' * (MAX_JSON_BYTES // 5),
+        "a huge number": b'{"boot":' + b"9" * (MAX_JSON_BYTES - 20) + b"}",
         "a huge exponent": b'{"boot":1e999999999}',
-        "many keys": json.dumps({str(n): n for n in range(5000)}).encode()[:MAX_BIRTH_BYTES],
+        "many keys": json.dumps({str(n): n for n in range(5000)}).encode()[:MAX_JSON_BYTES],
         "one key often": b'{"boot":1' + b',"boot":1' * 7000 + b"}",
         "escapes": b'{"boot":1,"x":"' + b"\\ud800" * 10_000 + b'"}',
         "nul": b'{"boot":1,"x":"\\u0000"}',

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tactic.store.run import run_audit
+
 if TYPE_CHECKING:
     from conftest import Site
     from tactic.demo.broker import Broker
@@ -85,3 +87,4 @@ def test_kill_device_and_gateway(site: Site, each_broker: Broker) -> None:
         "dropped": {},
         "pending": 0,
     }
+    run_audit(site.folder / "gateway.toml", None, as_json=False)

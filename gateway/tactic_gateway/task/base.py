@@ -13,8 +13,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.errors import BundleError
 from tactic_codec.manifest import Head
 from tactic_gateway.models import Model
-
-MODEL_DIGITS = 16
+from tactic_gateway.results import model_of
 
 
 class Answer(ABC):
@@ -40,7 +39,7 @@ class Task(ABC):
     ----------
     name, task : str
     model : str
-        First 16 hexadecimal digits of the SHA-256 of its network.
+        See `model_of`.
     labels : list of str
         Class names in the order of their indices.
     """
@@ -48,7 +47,7 @@ class Task(ABC):
     def __init__(self, bundle: Bundle, head: Head, threads: int) -> None:
         self.name = head.name
         self.task = head.task
-        self.model = head.model.sha256[:MODEL_DIGITS]
+        self.model = model_of(head)
         self.labels = bundle.read(head.labels).decode("utf-8").splitlines()
         self._network = Model(bundle, head.model, threads)
         if not self.labels:
