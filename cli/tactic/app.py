@@ -96,9 +96,12 @@ def gateway_run(config: Config = Path("gateway.toml")) -> None:
 @app.command("node")
 def node_command(
     name: Annotated[str, typer.Argument(help="Name of the node.")],
-    kind: Annotated[str, typer.Argument(help="ping, report, set_level or set_budget.")],
+    kind: Annotated[
+        str, typer.Argument(help="ping, report, bundle, set_level, set_budget, install.")
+    ],
     values: Annotated[
-        list[str] | None, typer.Argument(help="set_level: LEVEL. set_budget: BYTES or none.")
+        list[str] | None,
+        typer.Argument(help="set_level: LEVEL. set_budget: BYTES or none. install: BUNDLE."),
     ] = None,
     config: Annotated[
         Path, typer.Option("--config", "-c", help="Configuration of the gateway (TOML).")

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from tactic_delivery import kinds
 from tactic_delivery.errors import CommandError
 from tactic_gateway import config as configuration
+from tactic_gateway.delivering import deliver
 from tactic_gateway.errors import NodeError
 from tactic_gateway.remote import Remote
 
@@ -23,6 +26,11 @@ def run_command(config: Path, node: str, kind: str, values: list[str], patience_
     NodeError
         The node is not there, does not answer, or refuses.
     """
+    if kind == "install" and len(values) == 1:
+        with Remote(configuration.load(config), node) as remote:
+            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            print(json.dumps(deliver(remote, Path(values[0]), patience_s, console.print)))
+        return
     arguments = _arguments(kind, values)
     kinds.check(kind, arguments)
     with Remote(configuration.load(config), node) as remote:
@@ -34,6 +42,8 @@ def run_command(config: Path, node: str, kind: str, values: list[str], patience_
 
 
 def _arguments(kind: str, values: list[str]) -> dict[str, Any]:
+    if kind in {"install", "activate"}:
+        raise CommandError("arguments", "install takes the folder of a signed bundle")
     fields = list(kinds.KINDS[kind].model_fields) if kind in kinds.KINDS else []
     if len(values) != len(fields) and kind in kinds.KINDS:
         wanted = " ".join(name.upper() for name in fields) or "nothing more"

@@ -65,7 +65,9 @@ class Bundle:
     signer: str | None
 
     @classmethod
-    def open(cls, path: Path | str, trust: Trust | None = None) -> Bundle:
+    def open(
+        cls, path: Path | str, trust: Trust | None = None, device_only: bool = False
+    ) -> Bundle:
         """Read the manifest, check the SHA-256 of every file, load the entropy models.
 
         Parameters
@@ -73,6 +75,8 @@ class Bundle:
         path : Path
         trust : Trust, optional
             Keys one of which must have signed the manifest.
+        device_only : bool
+            Only what a node needs has to be there, and is checked.
 
         Raises
         ------
@@ -85,7 +89,7 @@ class Bundle:
         text = read_small(root / MANIFEST, "give the directory of a bundle")
         signer = _find_signer(root, text, trust) if trust else None
         manifest = parse(Manifest, root / MANIFEST, text)
-        for entry in manifest.files:
+        for entry in manifest.device_files if device_only else manifest.files:
             read_file(root, entry)
         models = _read_models(root, manifest.codec)
         return cls(root, manifest, models, hashlib.sha256(text).hexdigest(), signer)
@@ -178,15 +182,36 @@ def _write(path: Path, model: BaseModel) -> None:
     replace_file(path, model.model_dump_json(indent=2).encode() + b"\n")
 
 
+def find_signer(where: Path, text: bytes, signatures: bytes, trust: Trust) -> str:
+    """Name of the trusted key that signed a manifest.
+
+    Parameters
+    ----------
+    where : Path
+        For messages.
+    text, signatures : bytes
+        Of ``manifest.json`` and ``signature.json``.
+    trust : Trust
+
+    Raises
+    ------
+    BundleError
+        The signatures cannot be read.
+    TrustError
+        There is no such key.
+    """
+    given = parse(Signatures, where / SIGNATURE, signatures)
+    try:
+        return trust.verify(Purpose.BUNDLE, text, given.signatures).name
+    except TrustError as fault:
+        raise TrustError(f"{where / MANIFEST}: {fault}; {_SIGN}") from fault
+
+
 def _find_signer(root: Path, text: bytes, trust: Trust) -> str:
     path = root / SIGNATURE
     if not path.exists():
         raise TrustError(f"{root}: not signed; {_SIGN}")
-    given = parse(Signatures, path, read_small(path, _SIGN))
-    try:
-        return trust.verify(Purpose.BUNDLE, text, given.signatures).name
-    except TrustError as fault:
-        raise TrustError(f"{root / MANIFEST}: {fault}; {_SIGN}") from fault
+    return find_signer(root, text, read_small(path, _SIGN), trust)
 
 
 def _read_models(root: Path, codec: Codec) -> tuple[EntropyModel, ...]:

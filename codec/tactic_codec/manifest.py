@@ -131,10 +131,18 @@ class Manifest(_Strict):
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """Every file of the bundle except the manifest itself."""
+        return (
+            *self.device_files,
+            self.codec.decoder,
+            *(entry for head in self.heads for entry in (head.model, head.labels)),
+            *self.documents,
+        )
+
+    @property
+    def device_files(self) -> tuple[FileEntry, ...]:
+        """What a node needs: encoders, entropy models and probe frames."""
         codec = self.codec
         return (
             *(entry for encoder in codec.encoders for entry in (encoder.onnx, encoder.tflite)),
-            *(codec.entropy, codec.decoder),
-            *(entry for head in self.heads for entry in (head.model, head.labels)),
-            *(self.probe.frames, self.probe.latents, *self.documents),
+            *(codec.entropy, self.probe.frames, self.probe.latents),
         )

@@ -44,6 +44,7 @@ class Purpose(StrEnum):
     ACK = "tactic/ack/1"
     COMMAND = "tactic/cmd/1"
     RESPONSE = "tactic/res/1"
+    CHUNK = "tactic/blob/1"
 
 
 class NodeKey:

@@ -39,11 +39,31 @@ class SetBudget(Arguments):
     budget_bytes: int | None = Field(ge=24, le=1 << 20)
 
 
+class Install(Arguments):
+    """``install``: expect a bundle. Result: ``missing``, pairs of file and bytes that are there."""
+
+    manifest: str = Field(max_length=49152)
+    signature: str = Field(max_length=8192)
+
+
+class Activate(Arguments):
+    """``activate``: test a bundle that was sent, and try it. Result: ``trial_s``."""
+
+    manifest: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class BundleStatus(Arguments):
+    """``bundle``: what became of the latest one. Result: ``outcome``."""
+
+
 KINDS: dict[str, type[Arguments]] = {
     "ping": Ping,
     "report": Report,
     "set_level": SetLevel,
     "set_budget": SetBudget,
+    "install": Install,
+    "activate": Activate,
+    "bundle": BundleStatus,
 }
 
 

@@ -13,25 +13,28 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
+from tactic_codec.packet import Packet
 from tactic_codec.trusting import NOBODY
 from tactic_delivery.desk import Now
 from tactic_delivery.errors import CommandError
 from tactic_delivery.kinds import Arguments, SetBudget, SetLevel
 from tactic_device import encoders, health
 from tactic_device.coder import Coder
-from tactic_device.commands import Commands, Report
+from tactic_device.commands import Change, Commands
 from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
 from tactic_device.dispatch import Dispatch
 from tactic_device.encoders import Choice
 from tactic_device.health import boot_clock_ns as clock_ns
+from tactic_device.installer import Installer
 from tactic_device.log import Log
 from tactic_device.outbox import Outbox
-from tactic_device.sources import Source, open_source
+from tactic_device.sources import Shot, Source, open_source
 from tactic_device.topics import Topics
 from tactic_device.trusted import accept, open_bundle
 from tactic_device.uplink import Uplink
@@ -116,11 +119,24 @@ def _run(
     )
     dispatch = Dispatch(outbox, rng, config.sending.limits)
     frames = health.Frames(clock_ns)
-    reports: dict[str, Report] = {
-        "ping": lambda: {"uptime_s": round(clock_ns() / 1e9, 1)},
-        "report": lambda: health.health(dispatch, frames, dict(uplink.counts)),
+    over_the_air = config.bundle.slots is not None
+    installer = Installer(config.bundle, key, clock_ns, log) if over_the_air else None
+    at_once: dict[str, Change] = {
+        "ping": lambda _: {"uptime_s": round(clock_ns() / 1e9, 1)},
+        "report": lambda _: health.health(dispatch, frames, dict(uplink.counts)),
     }
-    commands = Commands(kept.path, outbox.boot, key, now=_now, reports=reports, log=log)
+    if installer:
+        at_once |= {"install": installer.install, "bundle": installer.status}
+    commands = Commands(
+        kept.path,
+        outbox.boot,
+        key,
+        now=_now,
+        at_once=at_once,
+        take_chunk=installer.take_chunk if installer else None,
+        log=log,
+    )
+    node: Node
     uplink: Uplink = make_uplink(
         config.mqtt,
         Topics(config.mqtt.root, config.node.site, config.node.node),
@@ -128,7 +144,7 @@ def _run(
         key=key,
         commands=commands,
         birth=lambda: health.birth(
-            coder.bundle, outbox.boot, choice.runtime, clock_ns, sealed=key is not None
+            node.active.bundle, outbox.boot, choice.runtime, clock_ns, sealed=key is not None
         ),
         health=lambda: health.health(dispatch, frames, dict(uplink.counts)),
         log=log,
@@ -136,9 +152,20 @@ def _run(
         rng=rng,
     )
     _log_start(config, coder.bundle, choice, outbox, log)
+    node = Node(
+        config,
+        coder,
+        choice.runtime,
+        dispatch,
+        uplink,
+        commands,
+        installer,
+        log,
+        frames,
+        stop,
+    )
     uplink.start()
     try:
-        node = Node(config, coder, choice.runtime, dispatch, uplink, commands, log, frames, stop)
         node.capture(source)
         node.drain()
     finally:
@@ -179,6 +206,7 @@ class Node:
     dispatch: Dispatch
     uplink: Uplink
     commands: Commands
+    installer: Installer | None
     log: Log
     frames: health.Frames
     stop: threading.Event
@@ -190,27 +218,60 @@ class Node:
             if self.stop.is_set():
                 return
             self.uplink.check()
-            self.commands.work({"set_level": self._set_level, "set_budget": self._set_budget})
-            packet = replace(self.coder.encode(shot), priority=self.config.frames.priority)
+            self.commands.work(self._changes)
+            packet = replace(self._encode(shot), priority=self.config.frames.priority)
             self.dispatch.put(packet, clock_ns())
             self.frames.add(len(packet.payload))
             self.uplink.wake()
             if self.frames.total == limit:
                 return
 
+    @property
+    def active(self) -> Coder:
+        """What codes frames now: that of the bundle on trial, where there is one."""
+        trial = self.installer.trial if self.installer else None
+        return trial.coder if trial else self.coder
+
+    @property
+    def _changes(self) -> dict[str, Change]:
+        found: dict[str, Change] = {"set_level": self._set_level, "set_budget": self._set_budget}
+        return found | {"activate": self._activate} if self.installer else found
+
+    def _encode(self, shot: Shot) -> Packet:
+        if self.installer is None:
+            return self.coder.encode(shot)
+        before = self.active.bundle
+        packet, self.coder = self.installer.encode(self.coder, shot)
+        if self.active.bundle is not before:
+            self.uplink.announce()
+        return packet
+
+    def _activate(self, arguments: Arguments) -> dict[str, Any]:
+        assert self.installer is not None, "only then is it among the changes"
+        threads = self.config.encoder.threads
+        result = self.installer.activate(arguments, self.coder, self.runtime, threads)
+        self.uplink.announce()
+        return result
+
     def _set_level(self, arguments: Arguments) -> dict[str, object]:
         assert isinstance(arguments, SetLevel)
+        self._not_on_trial()
         level = find_level(self.coder.bundle, arguments.level)
         self.coder = self.coder.at_level(level, self.runtime, self.config.encoder.threads)
         return {"level": level}
 
     def _set_budget(self, arguments: Arguments) -> dict[str, object]:
         assert isinstance(arguments, SetBudget)
+        self._not_on_trial()
         budget_bytes = self.config.before_seal(arguments.budget_bytes)
         if budget_bytes is not None and budget_bytes < LEAST_BUDGET_BYTES:
             raise CommandError("arguments", "budget_bytes: too few for a packet that is sealed")
         self.coder = replace(self.coder, budget_bytes=budget_bytes)
         return {"budget_bytes": arguments.budget_bytes}
+
+    def _not_on_trial(self) -> None:
+        if self.active is not self.coder:
+            raise CommandError("busy", "a bundle is on trial; try again when it has ended")
 
     def drain(self) -> None:
         """Wait for the last acknowledgements; not when the node was told to stop."""

@@ -24,12 +24,12 @@ from tactic_delivery.command import Command, Response, pack, unpack_command
 from tactic_delivery.desk import Answer, Desk, Now
 from tactic_delivery.errors import CommandError
 from tactic_delivery.kinds import Arguments
+from tactic_device.errors import SlotError
 from tactic_device.log import Log
 
 FILE = "commands.json"
 
 Result = Mapping[str, Any]
-Report = Callable[[], Result]
 Change = Callable[[Arguments], Result]
 
 
@@ -46,8 +46,10 @@ class Commands:
         Believe only what was made with it, and sign the answers.
     now : callable
         Gives `Now`.
-    reports : dict of str to callable
-        Kinds that are answered at once, by what gives the result.
+    at_once : mapping of str to callable
+        Kinds that are carried out where they arrive, by what gives the result.
+    take_chunk : callable (bytes) or None
+        Takes pieces of bundles; None: this node takes none.
     log : Log
     """
 
@@ -58,14 +60,16 @@ class Commands:
         key: NodeKey | None,
         *,
         now: Callable[[], Now],
-        reports: Mapping[str, Report],
+        at_once: Mapping[str, Change],
+        take_chunk: Callable[[bytes], None] | None = None,
         log: Log,
     ) -> None:
         self._path = folder / FILE
         self._boot = boot
         self._key = key
         self._now = now
-        self._reports = reports
+        self._at_once = at_once
+        self._take_chunk = take_chunk
         self._log = log
         self._desk = Desk(boot, _read(self._path))
         self._lock = threading.Lock()
@@ -73,9 +77,17 @@ class Commands:
         self._answers: queue.SimpleQueue[Response] = queue.SimpleQueue()
         self.counts: Counter[str] = Counter()
 
-    def receive(self, message: bytes) -> None:
-        """Take a message of the topic ``cmd``; nothing it can be does harm."""
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the topics on which the gateway speaks to this object."""
+        return ("cmd", "blob") if self._take_chunk else ("cmd",)
+
+    def receive(self, name: str, message: bytes) -> None:
+        """Take a message of one of the topics; nothing it can be does harm."""
         try:
+            if name == "blob":
+                self._chunk(message)
+                return
             body = self._key.open(Purpose.COMMAND, message) if self._key else message
             command = unpack_command(body)
         except (PacketError, CommandError) as fault:
@@ -89,10 +101,19 @@ class Commands:
             answer = self._desk.receive(command, self._now())
         if answer is not None:
             self._answers.put(answer)
-        elif command.kind in self._reports:
-            self._carry_out(command, lambda _: self._reports[command.kind]())
+        elif command.kind in self._at_once:
+            self._carry_out(command, self._at_once[command.kind])
         else:
             self._waiting.put(command)
+
+    def _chunk(self, message: bytes) -> None:
+        assert self._take_chunk is not None, "only then is it subscribed"
+        try:
+            self._take_chunk(message)
+        except SlotError as fault:
+            self.counts["chunks_lost"] += 1
+            if self.counts["chunks_lost"] == 1:
+                self._log.warning("chunk_lost", cause=str(fault))
 
     def work(self, changes: Mapping[str, Change]) -> None:
         """Carry out what waits; called by the capturing thread."""

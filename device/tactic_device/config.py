@@ -44,9 +44,23 @@ class Node(Section):
 
 
 class BundleSettings(TrustSettings):
-    """The codec to run, and whose it may be."""
+    """The codec to run, and whose it may be.
+
+    ``slots`` is a folder for bundles that come over the air; the latest that was kept runs in the
+    place of ``path``. A new one is on trial for ``trial_s``, in which no frame may take longer
+    than ``frame_limit_s``.
+    """
 
     path: LocalPath
+    slots: LocalPath | None = None
+    trial_s: float = Field(default=30.0, ge=1.0, le=600.0)
+    frame_limit_s: float = Field(default=2.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _signed_over_the_air(self) -> Self:
+        if self.slots is not None and self.trust is None:
+            raise ValueError("slots need trust: what comes over the air has to be signed")
+        return self
 
 
 class Source(Section):

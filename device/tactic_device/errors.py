@@ -31,3 +31,15 @@ class OutboxError(DeviceError):
     """The outbox cannot be read, written or locked (exit code 8)."""
 
     exit_code = 8
+
+
+class SlotError(DeviceError):
+    """The slots for bundles that come over the air cannot be read or written (exit code 8)."""
+
+    exit_code = 8
+
+
+class TrialError(DeviceError):
+    """A bundle on trial that does not do what it must; the former one goes on (exit code 4)."""
+
+    exit_code = 4

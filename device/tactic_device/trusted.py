@@ -6,19 +6,27 @@ from tactic_codec import accepted
 from tactic_codec.accepted import Accepted
 from tactic_codec.bundle import Bundle
 from tactic_device.config import BundleSettings
+from tactic_device.slots import Slots
 
 
 def open_bundle(settings: BundleSettings) -> Bundle:
-    """Open the configured bundle if it may run here.
+    """Open the bundle in use, or the configured one, if it may run here.
 
     Raises
     ------
     BundleError
         It is not whole.
+    SlotError
+        The slots cannot be used.
     TrustError
         No trusted key signed it, or a newer one of its name has run on this node.
     """
-    bundle = Bundle.open(settings.path, settings.read_trust())
+    slot = Slots(settings.slots).current if settings.slots else None
+    trust = settings.read_trust()
+    if slot is not None:
+        bundle = Bundle.open(slot, trust, device_only=True)
+    else:
+        bundle = Bundle.open(settings.path, trust)
     if record := _record(settings):
         record.check(bundle)
     return bundle

@@ -112,11 +112,17 @@ class Uplink:
         self._health_ns = 0
         self._events: queue.SimpleQueue[tuple[Connection, Event] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._announce = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
 
     def start(self) -> None:
         """Start the thread; does not wait for the broker."""
         self._thread.start()
+
+    def announce(self) -> None:
+        """Publish the birth message again: what the node runs has changed."""
+        self._announce.set()
+        self.wake()
 
     def wake(self) -> None:
         """Look at once whether there is something to send."""
@@ -201,7 +207,8 @@ class Uplink:
         self._down = False
         self._health_ns = now_ns
         self._log.info("mqtt_up", broker=self._place, version=self._version.name)
-        mine = [self._topics.of(name) for name in ("ack", *(["cmd"] if self._commands else []))]
+        heard = self._commands.topics if self._commands else ()
+        mine = [self._topics.of(name) for name in ("ack", *heard)]
         connection.subscribe(*mine, self._topics.gateway)
         connection.publish(self._topics.of("state"), self._state("online"))
         connection.publish(self._topics.of("birth"), json.dumps(self._birth()).encode())
@@ -239,8 +246,9 @@ class Uplink:
         if message.topic == self._topics.gateway:
             self._on_presence(message.payload, now_ns)
             return
-        if self._commands and message.topic == self._topics.of("cmd"):
-            self._commands.receive(message.payload)
+        name = message.topic.rpartition("/")[2]
+        if self._commands and name in self._commands.topics:
+            self._commands.receive(name, message.payload)
             return
         try:
             body = self._key.open(Purpose.ACK, message.payload) if self._key else message.payload
@@ -268,6 +276,9 @@ class Uplink:
             self._health_ns = now_ns + int(self._config.health_s * S)
             body = json.dumps(self._health()).encode()
             self._connection.publish(self._topics.of("health"), body, qos=0)
+        if self._announce.is_set():
+            self._announce.clear()
+            self._connection.publish(self._topics.of("birth"), json.dumps(self._birth()).encode())
         for ident, answer in self._commands.take_answers() if self._commands else ():
             self._connection.answer(self._topics.of("res"), answer, bytes.fromhex(ident))
         topic = self._topics.of("f")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import queue
 import secrets
+import threading
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -53,11 +54,15 @@ class Remote:
 
     def __init__(self, config: GatewayConfig, node: str) -> None:
         self._mqtt = config.mqtt
-        self._node = node
+        self.node = node
         topics = Topics(config.mqtt.root, config.gateway.site)
-        self._topic = {name: topics.of(node, name) for name in ("birth", "state", "cmd", "res")}
+        self._topic = {
+            name: topics.of(node, name) for name in ("birth", "state", "cmd", "res", "blob")
+        }
         self._keys = Keys.load(config.gateway.keys, config.gateway.site)
-        self._heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._known: dict[str, Any] = {}
+        self._changed = threading.Condition()
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         if config.mqtt.user is not None:
             self._client.username_pw_set(config.mqtt.user, read_password(config.mqtt))
@@ -116,59 +121,59 @@ class Remote:
             if response := self._wait_for(asked.id, min(REPEAT_S, left_s)):
                 return response
         raise NodeError(
-            f"{self._node} does not answer within {patience_s:g} s; is it capturing? see its log"
+            f"{self.node} does not answer within {patience_s:g} s; is it capturing? see its log"
         )
+
+    def send(self, piece: bytes) -> None:
+        """Publish a piece of a bundle; wait until the broker has it, so that no queue grows."""
+        body = self._keys.sign(self.node, Purpose.CHUNK, piece)
+        sent = self._client.publish(self._topic["blob"], body, qos=1)
+        try:
+            sent.wait_for_publish(CONNECT_S)
+        except (RuntimeError, ValueError) as fault:
+            raise NodeError("connection to the broker lost; try again: it goes on there") from fault
 
     def _find_boot(self) -> int:
         """The run of the node, from what the broker retains; it has to be online."""
-        known: dict[str, Any] = {}
         deadline_s = time.monotonic() + CONNECT_S + BIRTH_S
-        while not {"birth", "state"} <= set(known):
-            topic, payload = self._next(deadline_s - time.monotonic())
-            try:
-                known[topic.rpartition("/")[2]] = json.loads(payload)
-            except (ValueError, RecursionError):
-                continue
-        birth, state = known["birth"], known["state"]
+        with self._changed:
+            while not {"birth", "state"} <= set(self._known):
+                if not self._changed.wait(max(0.0, deadline_s - time.monotonic())):
+                    raise NodeError(
+                        f"no node {self.node} has announced itself to the broker; check its name "
+                        "and site"
+                    )
+            birth, state = self._known["birth"], self._known["state"]
         try:
             boot = int(birth["boot"])
             if state["state"] != "online" or state["boot"] != boot:
-                raise NodeError(f"{self._node} is not online; a command would not reach it")
+                raise NodeError(f"{self.node} is not online; a command would not reach it")
         except (KeyError, TypeError, ValueError) as fault:
-            raise NodeError(f"{self._node}: its birth message is none; restart the node") from fault
+            raise NodeError(f"{self.node}: its birth message is none; restart the node") from fault
         return boot
 
     def _publish(self, asked: Command) -> None:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ResponseTopic = self._topic["res"]
         properties.CorrelationData = bytes.fromhex(asked.id)
-        body = self._keys.sign(self._node, Purpose.COMMAND, command.pack(asked))
+        body = self._keys.sign(self.node, Purpose.COMMAND, command.pack(asked))
         self._client.publish(self._topic["cmd"], body, qos=1, properties=properties)
 
     def _wait_for(self, ident: str, seconds: float) -> Response | None:
         deadline_s = time.monotonic() + seconds
-        key = self._keys.of(self._node)
+        key = self._keys.of(self.node)
         while (left_s := deadline_s - time.monotonic()) > 0:
             try:
-                topic, payload = self._heard.get(timeout=left_s)
-                if topic == self._topic["res"]:
-                    body = key.open(Purpose.RESPONSE, payload) if key else payload
-                    response = command.unpack_response(body)
-                    if response.id == ident:
-                        return response
+                payload = self._heard.get(timeout=left_s)
+                body = key.open(Purpose.RESPONSE, payload) if key else payload
+                response = command.unpack_response(body)
+                if response.id == ident:
+                    return response
             except queue.Empty:
                 return None
             except (PacketError, CommandError):
                 continue  # not the node's: somebody else's words change nothing
         return None
-
-    def _next(self, seconds: float) -> tuple[str, bytes]:
-        try:
-            return self._heard.get(timeout=max(0.0, seconds))
-        except queue.Empty:
-            raise NodeError(
-                f"no node {self._node} has announced itself to the broker; check its name and site"
-            ) from None
 
     def _on_connect(self, client: Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if not code.is_failure:
@@ -176,4 +181,14 @@ class Remote:
             client.subscribe([(self._topic[name], 1) for name in wanted])
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self._heard.put((message.topic, bytes(message.payload)))
+        name = message.topic.rpartition("/")[2]
+        if name == "res":
+            self._heard.put(bytes(message.payload))
+            return
+        try:
+            body = json.loads(message.payload)
+        except (ValueError, RecursionError):
+            return
+        with self._changed:
+            self._known[name] = body
+            self._changed.notify()

@@ -28,7 +28,7 @@ ROOT = "tactic/v1/lab"
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 FORMAT = Path(__file__).parents[2] / "docs/wire-format.md"
 FROM_NODE = ("state", "birth", "f", "health", "res")
-TO_NODE = ("ack", "cmd")
+TO_NODE = ("ack", "cmd", "blob")
 RESULTS = ("result/classification", "last/classification")
 NOT_AUTHORISED = 0x87
 WAIT_S = 10.0

@@ -51,11 +51,11 @@ class Bench:
             boot,
             key,
             now=lambda: Now(0, T0),
-            reports={"ping": self._report, "report": self._report},
+            at_once={"ping": self._report, "report": self._report},
             log=log,
         )
 
-    def _report(self) -> dict[str, Any]:
+    def _report(self, _arguments: Arguments) -> dict[str, Any]:
         self.done.append("report")
         return {"count": len(self.done)}
 
@@ -68,7 +68,7 @@ class Bench:
 
     def answers(self, *messages: bytes) -> list[Response]:
         for message in messages:
-            self.commands.receive(message)
+            self.commands.receive("cmd", message)
         self.commands.work({"set_level": self._set_level})
         return [unpack_response(body) for _, body in self.commands.take_answers()]
 
@@ -79,8 +79,8 @@ def bench(tmp_path: Path, log: Log) -> Bench:
 
 
 def test_a_report_is_answered_at_once_and_a_change_between_two_frames(bench: Bench) -> None:
-    bench.commands.receive(command(1))
-    bench.commands.receive(command(2, "set_level", level=2))
+    bench.commands.receive("cmd", command(1))
+    bench.commands.receive("cmd", command(2, "set_level", level=2))
     assert [each for each, _ in bench.commands.take_answers()] == [f"{1:032x}"]
     assert bench.done == ["report"]
     (answer,) = bench.answers()
@@ -149,7 +149,7 @@ def test_nothing_without_the_key_is_heard(tmp_path: Path, log: Log, events: Even
     assert bench.done == []
     assert bench.commands.counts["commands_rejected"] == len(bad)
     assert [event["event"] for event in events()] == ["command_rejected"]
-    bench.commands.receive(good)
+    bench.commands.receive("cmd", good)
     ((_, signed),) = bench.commands.take_answers()
     assert unpack_response(KEY.open(Purpose.RESPONSE, signed)).status == "done"
     with pytest.raises(PacketError):

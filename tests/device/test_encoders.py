@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tactic_codec.bundle import Bundle
-from tactic_device.encoders import base, choose, selection
+from tactic_device.encoders import Limits, base, choose, selection
 from tactic_device.encoders.selection import model_of, probe
 from tactic_device.errors import EncoderError
 
@@ -46,10 +46,10 @@ def test_a_missing_runtime_is_a_recorded_reason(
     real = selection.probe
 
     def without_litert(
-        of: Bundle, level: int, runtime: str, model: bytes, threads: int
+        of: Bundle, level: int, runtime: str, model: bytes, threads: int, limits: Limits
     ) -> str | None:
         there = runtime == "onnxruntime"
-        return real(of, level, runtime, model, threads) if there else "ImportError: x"
+        return real(of, level, runtime, model, threads, limits) if there else "ImportError: x"
 
     monkeypatch.setattr(selection, "probe", without_litert)
     choice = choose(bundle, 0, "auto", threads=1)
@@ -69,7 +69,7 @@ def test_wrong_latents_are_refused_with_the_reason(wrong_bundle: Bundle) -> None
 
 def test_a_model_that_cannot_be_loaded_is_refused(bundle: Bundle) -> None:
     pytest.importorskip("onnxruntime")
-    fault = probe(bundle, 0, "onnxruntime", b"no model", 1)
+    fault = probe(bundle, 0, "onnxruntime", b"no model", 1, Limits())
     assert fault is not None
     assert "\n" not in fault
 
@@ -91,4 +91,4 @@ def test_a_crashing_or_hanging_runtime_costs_only_its_process(
         return done
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert reason in (probe(bundle, 0, "litert", b"", 1) or "")
+    assert reason in (probe(bundle, 0, "litert", b"", 1, Limits()) or "")

@@ -44,6 +44,7 @@ topic read {site}/+/health
 topic read {site}/+/res
 topic write {site}/+/ack
 topic write {site}/+/cmd
+topic write {site}/+/blob
 topic write {site}/+/result/+
 topic write {site}/+/last/+
 topic readwrite {site}/{gateway}/state
@@ -66,6 +67,7 @@ pattern write {site}/%u/f
 pattern write {site}/%u/res
 pattern read {site}/%u/ack
 pattern read {site}/%u/cmd
+pattern read {site}/%u/blob
 pattern read {site}/{gateway}/state
 """
 

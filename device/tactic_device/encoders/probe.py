@@ -1,9 +1,9 @@
 """Try one runtime on the bundle's probe frames; run as a program of its own.
 
 An illegal instruction or a crash in a wheel kills this process and not the node. Arguments:
-runtime, chain, threads. Standard input: model, frames and latents (``.npy``), each after its
-length (u64, little-endian): bytes that were checked, not names of files that may change. Prints
-one JSON object.
+runtime, chain, threads, longest time for a frame. Standard input: model, frames and latents
+(``.npy``), each after its length (u64, little-endian): bytes that were checked, not names of files
+that may change. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -58,11 +58,24 @@ def compare(
     return None
 
 
+def measure(runtime: str, model: bytes, frames: bytes, threads: int, limit_s: float) -> str | None:
+    """Return why the encoder is too slow, or None; what the first frame takes does not count."""
+    encoder = load(runtime, model, threads)
+    picture = np.load(io.BytesIO(frames), allow_pickle=False)[0]
+    encoder.encode(picture)
+    began_s = time.perf_counter()
+    encoder.encode(picture)
+    took_s = time.perf_counter() - began_s
+    return f"a frame took {took_s:.2f} s, the limit is {limit_s:g} s" if took_s > limit_s else None
+
+
 def _main(runtime: str, *numbers: str) -> None:
     started = time.perf_counter()
     try:
-        chain, threads = map(int, numbers)
-        fault = compare(runtime, *unpack(sys.stdin.buffer), chain, threads)
+        chain, threads, limit_s = int(numbers[0]), int(numbers[1]), float(numbers[2])
+        model, frames, latents = unpack(sys.stdin.buffer)
+        fault = compare(runtime, model, frames, latents, chain, threads)
+        fault = fault or measure(runtime, model, frames, threads, limit_s)
     except Exception as error:  # runtimes raise whatever they like; the reason is what counts
         fault = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     print(json.dumps({"fault": fault, "took_s": round(time.perf_counter() - started, 3)}))

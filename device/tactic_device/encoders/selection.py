@@ -35,7 +35,25 @@ class Choice:
     refused: dict[str, str]
 
 
-def choose(bundle: Bundle, level: int, runtime: str, threads: int) -> Choice:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long an encoder may take.
+
+    Attributes
+    ----------
+    frame_s : float
+        For one probe frame, the first one left out.
+    whole_s : float
+        From the start of the process to its end.
+    """
+
+    frame_s: float = PROBE_S
+    whole_s: float = PROBE_S
+
+
+def choose(
+    bundle: Bundle, level: int, runtime: str, threads: int, limits: Limits | None = None
+) -> Choice:
     """Probe runtimes and load the first that passes.
 
     Parameters
@@ -46,6 +64,7 @@ def choose(bundle: Bundle, level: int, runtime: str, threads: int) -> Choice:
     runtime : str
         ``auto``, or the only one to try.
     threads : int
+    limits : Limits, optional
 
     Raises
     ------
@@ -55,7 +74,7 @@ def choose(bundle: Bundle, level: int, runtime: str, threads: int) -> Choice:
     refused: dict[str, str] = {}
     for name in PREFERENCE if runtime == "auto" else (runtime,):
         model = model_of(bundle, level, name)
-        fault = probe(bundle, level, name, model, threads)
+        fault = probe(bundle, level, name, model, threads, limits or Limits())
         if fault is None:
             return Choice(load(name, model, threads), name, refused)
         refused[name] = fault
@@ -72,24 +91,26 @@ def model_of(bundle: Bundle, level: int, runtime: str) -> bytes:
     return bundle.read(files.onnx if runtime == "onnxruntime" else files.tflite)
 
 
-def probe(bundle: Bundle, level: int, runtime: str, model: bytes, threads: int) -> str | None:
+def probe(
+    bundle: Bundle, level: int, runtime: str, model: bytes, threads: int, limits: Limits
+) -> str | None:
     """Try a runtime in a process of its own; return why it cannot be used, or None."""
     entries = bundle.manifest.probe
     given = probing.pack(model, bundle.read(entries.frames), bundle.read(entries.latents))
     command = [sys.executable, "-m", "tactic_device.encoders.probe", runtime]
-    command += [str(nest.chain(level)), str(threads)]
+    command += [str(nest.chain(level)), str(threads), str(limits.frame_s)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     try:
         done = subprocess.run(
             command,
             input=given,
             capture_output=True,
-            timeout=PROBE_S,
+            timeout=limits.whole_s,
             check=False,
             env=environment,
         )
     except subprocess.TimeoutExpired:
-        return f"gave no latents within {PROBE_S:g} s"
+        return f"gave no latents within {limits.whole_s:g} s"
     if done.returncode < 0:
         return f"killed by {signal.Signals(-done.returncode).name}"
     try:
