@@ -17,7 +17,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.errors import TacticError
 from tactic_codec.packet import HEADER_BYTES
 from tactic_device import encoders
-from tactic_device.agent import Coder
+from tactic_device.coder import Coder
 from tactic_device.fit import fit
 from tactic_device.sources import Shot
 from tactic_export import run as export_run
