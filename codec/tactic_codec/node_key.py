@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import stat
 import struct
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tactic_codec import packet as plain
 from tactic_codec.errors import ConfigError, PacketError
@@ -45,6 +46,8 @@ class Purpose(StrEnum):
     COMMAND = "tactic/cmd/1"
     RESPONSE = "tactic/res/1"
     CHUNK = "tactic/blob/1"
+    BIRTH = "tactic/birth/1"
+    HEALTH = "tactic/health/1"
 
 
 class NodeKey:
@@ -122,6 +125,28 @@ class NodeKey:
             raise PacketError("forged", "it was not made with the key of this node")
         return body
 
+    def prove(self, purpose: Purpose, body: dict[str, Any]) -> dict[str, Any]:
+        """Add ``proof`` to a JSON message that others shall be able to read."""
+        return body | {"proof": self._tag(purpose, _canonical(body)).hex()}
+
+    def check_proof(self, purpose: Purpose, body: dict[str, Any]) -> None:
+        """Check the ``proof`` of a JSON message.
+
+        Raises
+        ------
+        PacketError
+            ``forged``: it has none of this key.
+        """
+        rest = {name: value for name, value in body.items() if name != "proof"}
+        try:
+            expected = self._tag(purpose, _canonical(rest)).hex()
+        except RecursionError:
+            expected = ""
+        given = body.get("proof")
+        good = isinstance(given, str) and given.isascii()
+        if not expected or not good or not hmac.compare_digest(str(given), expected):
+            raise PacketError("forged", "it was not made with the key of this node")
+
     def _tag(self, purpose: Purpose, body: bytes) -> bytes:
         return hmac.digest(self._tags[purpose], body, hashlib.sha256)[:TAG_BYTES]
 
@@ -175,6 +200,10 @@ def read_key(path: Path) -> bytes:
 def wire_bytes(raw: bytes) -> int:
     """Bytes that a packet had on the wire, of which only the opened form was kept."""
     return len(raw) + (OVERHEAD_BYTES if plain.is_sealed(raw) else 0)
+
+
+def _canonical(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _head(packet: Packet) -> bytes:

@@ -19,6 +19,7 @@ from tactic_codec import rans
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.errors import ConfigError
+from tactic_codec.node_key import Purpose
 from tactic_codec.packet import Packet
 from tactic_codec.trusting import NOBODY
 from tactic_delivery.desk import Now
@@ -136,6 +137,10 @@ def _run(
         take_chunk=installer.take_chunk if installer else None,
         log=log,
     )
+
+    def said(purpose: Purpose, body: dict[str, object]) -> dict[str, object]:
+        return key.prove(purpose, body) if key else body
+
     node: Node
     uplink: Uplink = make_uplink(
         config.mqtt,
@@ -143,10 +148,13 @@ def _run(
         dispatch,
         key=key,
         commands=commands,
-        birth=lambda: health.birth(
-            node.active.bundle, outbox.boot, choice.runtime, clock_ns, sealed=key is not None
+        birth=lambda: said(
+            Purpose.BIRTH,
+            health.birth(
+                node.active.bundle, outbox.boot, choice.runtime, clock_ns, sealed=key is not None
+            ),
         ),
-        health=lambda: health.health(dispatch, frames, dict(uplink.counts)),
+        health=lambda: said(Purpose.HEALTH, health.health(dispatch, frames, dict(uplink.counts))),
         log=log,
         clock_ns=clock_ns,
         rng=rng,

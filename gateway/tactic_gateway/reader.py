@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from tactic_codec.errors import PacketError
+from tactic_codec.node_key import Purpose
 from tactic_codec.packet import MAX_PACKET_BYTES
 from tactic_gateway.keys import Keys
 from tactic_gateway.records import Arrival, Birth, Ledger
@@ -50,9 +51,9 @@ def read(message: Message, topics: Topics, keys: Keys) -> Arrival | Birth | Ledg
     if kind == "f":
         return _arrival(node, message, keys)
     if kind == "birth":
-        return _birth(node, message.payload)
+        return _birth(node, message.payload, keys)
     if kind == "health":
-        return _ledger(node, message)
+        return _ledger(node, message, keys)
     raise RejectError("topic")
 
 
@@ -64,17 +65,19 @@ def _arrival(node: str, message: Message, keys: Keys) -> Arrival:
     return Arrival(node, packet, raw, message.received_ns)
 
 
-def _birth(node: str, payload: bytes) -> Birth:
+def _birth(node: str, payload: bytes, keys: Keys) -> Birth:
     text, body = _json(payload, "birth")
     boot, booted_unix_ns = body.get("boot"), body.get("booted_unix_ns")
     if not _is_number(boot, _UINT32):
         raise RejectError("birth")
+    _check_proof(node, Purpose.BIRTH, body, keys)
     known = body.get("clock") == "synchronised" and _is_number(booted_unix_ns, _INT64)
     return Birth(node, boot, booted_unix_ns if known else None, text)
 
 
-def _ledger(node: str, message: Message) -> Ledger:
+def _ledger(node: str, message: Message, keys: Keys) -> Ledger:
     _, body = _json(message.payload, "health")
+    _check_proof(node, Purpose.HEALTH, body, keys)
     boot, waiting, ledger = (body.get(key) for key in ("boot", "outbox_packets", "ledger"))
     if not isinstance(ledger, dict) or not _is_number(boot, _UINT32):
         raise RejectError("health")
@@ -115,6 +118,14 @@ def _json(payload: bytes, reason: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(body, dict):
         raise RejectError(reason)
     return text, body
+
+
+def _check_proof(node: str, purpose: Purpose, body: dict[str, Any], keys: Keys) -> None:
+    try:
+        if key := keys.of(node):
+            key.check_proof(purpose, body)
+    except PacketError as fault:
+        raise RejectError(fault.reason) from fault
 
 
 def _is_number(value: object, limit: int) -> TypeGuard[int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -100,6 +102,25 @@ def test_a_tag_is_good_for_one_purpose_one_node_and_one_body() -> None:
     for message in bad:
         with pytest.raises(PacketError, match="forged"):
             key().open(Purpose.ACK, message)
+
+
+@pytest.mark.parametrize("nested", [[], [1, {"b": "ä", "a": [None, 1.5]}]])
+def test_a_message_that_others_read_carries_its_proof(nested: list[Any]) -> None:
+    body = {"boot": 7, "clock": "synchronised", "more": nested}
+    proved = json.loads(json.dumps(key().prove(Purpose.BIRTH, body)))
+    assert {name: proved[name] for name in body} == body
+    key().check_proof(Purpose.BIRTH, proved)
+    key().check_proof(Purpose.BIRTH, dict(reversed(proved.items())))
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    changed = [body, proved | {"boot": 8}, proved | {"new": 1}, proved | {"proof": 1}]
+    changed += [proved | {"proof": "ä"}, proved | {"proof": ""}, {"proof": proved["proof"]}]
+    changed += [key("cam2").prove(Purpose.BIRTH, body), key().prove(Purpose.HEALTH, body)]
+    changed += [proved | {"more": deep}]
+    for bad in changed:
+        with pytest.raises(PacketError, match="forged"):
+            key().check_proof(Purpose.BIRTH, bad)
 
 
 def runs(rng: Random) -> Iterator[tuple[int, NodeKey]]:

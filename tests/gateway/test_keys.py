@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -59,9 +60,10 @@ def take(store: Store, condition: Condition, metrics: Metrics, log: Log) -> Take
         log=log,
     )
 
-    def take(*payloads: bytes, node: str = "cam1") -> list[tuple[str, bytes]]:
+    def take(*payloads: bytes, node: str = "cam1", kind: str = "f") -> list[tuple[str, bytes]]:
         sent.clear()
-        ingest.handle([Message(f"tactic/v1/lab/{node}/f", each, 1) for each in payloads])
+        topic = f"tactic/v1/lab/{node}/{kind}"
+        ingest.handle([Message(topic, each, 1) for each in payloads])
         return list(sent)
 
     return take
@@ -85,6 +87,23 @@ def test_a_node_without_a_key_goes_on_as_before(take: Take, metrics: Metrics) ->
     assert take(pack(key("cam2").seal(frame(1))), node="cam2") == []
     counts = metrics.snapshot()
     assert (counts["packets"], counts["rejected.sealed"]) == (1, 1)
+
+
+def test_what_a_node_with_a_key_says_of_itself_needs_its_proof(
+    take: Take, metrics: Metrics
+) -> None:
+    ledger = {"captured": 1, "stored": 1, "dropped": {}, "pending": 0}
+    health = {"boot": 7, "outbox_packets": 0, "ledger": ledger}
+    birth = {"boot": 7, "booted_unix_ns": 5, "clock": "synchronised"}
+    for kind, purpose, body in (
+        ("birth", Purpose.BIRTH, birth),
+        ("health", Purpose.HEALTH, health),
+    ):
+        other = Purpose.HEALTH if purpose is Purpose.BIRTH else Purpose.BIRTH
+        forged = [body, key("cam2").prove(purpose, body), key().prove(other, body)]
+        take(*(json.dumps(each).encode() for each in forged), kind=kind)
+        take(json.dumps(key().prove(purpose, body)).encode(), kind=kind)
+    assert metrics.snapshot() == {"rejected.forged": 6}
 
 
 def test_a_node_with_a_key_is_not_heard_without_it(take: Take, metrics: Metrics) -> None:
