@@ -8,6 +8,7 @@ import numpy as np
 
 from tactic_codec import nest, stream
 from tactic_codec.bundle import Bundle
+from tactic_codec.errors import ConfigError
 from tactic_codec.packet import HEADER_BYTES, TIME_UNIT_NS, Kind, Packet
 from tactic_device import encoders
 from tactic_device.encoders import Encoder
@@ -84,3 +85,39 @@ class Coder:
             return replace(self, level=level)
         choice = encoders.choose(self.bundle, level, runtime, threads)
         return replace(self, encoder=choice.encoder, level=level)
+
+
+def find_geometry(bundle: Bundle, wanted: str | None) -> int:
+    """Find the index of ``WIDTHxHEIGHT`` among the bundle's geometries; the first by default.
+
+    Raises
+    ------
+    ConfigError
+        The bundle does not declare it.
+    """
+    names = [f"{g.width}x{g.height}" for g in bundle.codec.geometries]
+    if wanted is None:
+        return 0
+    if wanted not in names:
+        raise ConfigError(
+            f"encoder.geometry {wanted} is not in {bundle.path}; choose from {', '.join(names)}"
+        )
+    return names.index(wanted)
+
+
+def find_level(bundle: Bundle, wanted: int | None) -> int:
+    """Check a rate level; the one that the bundle recommends by default.
+
+    Raises
+    ------
+    ConfigError
+        The bundle does not declare it.
+    """
+    levels = bundle.codec.levels
+    if wanted is None:
+        return bundle.manifest.default_level
+    if wanted >= levels:
+        raise ConfigError(
+            f"encoder.level {wanted} is not in {bundle.path}; choose from 0 to {levels - 1}"
+        )
+    return wanted

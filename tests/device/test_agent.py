@@ -23,7 +23,7 @@ from tactic_codec.errors import ConfigError, TacticError
 from tactic_codec.packet import Packet, pack, unpack
 from tactic_delivery.receiver import Receiver
 from tactic_device import agent
-from tactic_device.coder import Coder
+from tactic_device.coder import Coder, find_geometry, find_level
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
 from tactic_device.errors import OutboxError, SourceError
@@ -167,7 +167,7 @@ def test_geometries_are_chosen_by_name(
     agent.run(config, threading.Event(), log, network)
     assert {p.geometry for p in network.packets} == {1}
     with pytest.raises(ConfigError, match=r"geometry 9x9 is not in .*; choose from 24x16, 32x32"):
-        agent.find_geometry(bundle, "9x9")
+        find_geometry(bundle, "9x9")
 
 
 @pytest.mark.parametrize(
@@ -206,9 +206,9 @@ def test_a_picture_that_breaks_on_the_way_is_a_source_error(
 
 
 def test_a_level_is_one_that_the_bundle_declares(bundle: Bundle) -> None:
-    assert [agent.find_level(bundle, wanted) for wanted in (None, 0, 2)] == [1, 0, 2]
+    assert [find_level(bundle, wanted) for wanted in (None, 0, 2)] == [1, 0, 2]
     with pytest.raises(ConfigError, match=r"encoder.level 3 is not in .* choose from 0 to 2"):
-        agent.find_level(bundle, 3)
+        find_level(bundle, 3)
 
 
 def test_an_encoder_of_another_shape_is_refused(bundle: Bundle) -> None:

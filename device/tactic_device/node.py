@@ -1,0 +1,182 @@
+"""A running node: the main thread's loop, and what the gateway may change in it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+from tactic_codec.node_key import NodeKey, Purpose
+from tactic_codec.packet import Packet
+from tactic_delivery.desk import Now
+from tactic_delivery.errors import CommandError
+from tactic_delivery.kinds import Arguments, SetBudget, SetLevel
+from tactic_device import health
+from tactic_device.coder import Coder, find_level
+from tactic_device.commands import Change, Commands
+from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
+from tactic_device.dispatch import Dispatch
+from tactic_device.health import boot_clock_ns as clock_ns
+from tactic_device.installer import Installer
+from tactic_device.log import Log
+from tactic_device.sources import Shot, Source
+from tactic_device.uplink import Uplink
+
+_DRAIN_LOOK_S = 0.05
+
+
+class Node:
+    """Frames from a source into the outbox.
+
+    Parameters
+    ----------
+    config : DeviceConfig
+    coder : Coder
+    runtime : str
+        That of its encoder.
+    dispatch : Dispatch
+    key : NodeKey or None
+    log : Log
+    stop : threading.Event
+        Ends the run.
+
+    Attributes
+    ----------
+    uplink : Uplink
+        Set before anything else is called.
+    commands : Commands
+        What the gateway says; the uplink's thread brings it.
+    """
+
+    uplink: Uplink
+
+    def __init__(
+        self,
+        config: DeviceConfig,
+        coder: Coder,
+        runtime: str,
+        dispatch: Dispatch,
+        key: NodeKey | None,
+        log: Log,
+        stop: threading.Event,
+    ) -> None:
+        self._config = config
+        self._coder = coder
+        self._runtime = runtime
+        self._dispatch = dispatch
+        self._key = key
+        self._log = log
+        self._stop = stop
+        self._frames = health.Frames(clock_ns)
+        settings = config.bundle
+        self._installer = Installer(settings, key, clock_ns, log) if settings.slots else None
+        self.commands = Commands(
+            config.outbox.path,
+            dispatch.boot,
+            key,
+            now=_now,
+            at_once=self._at_once,
+            take_chunk=self._installer.take_chunk if self._installer else None,
+            log=log,
+        )
+
+    def birth(self) -> dict[str, Any]:
+        """Body of the birth message."""
+        bundle, sealed = self.active.bundle, self._key is not None
+        body = health.birth(bundle, self._dispatch.boot, self._runtime, clock_ns, sealed=sealed)
+        return self._key.prove(Purpose.BIRTH, body) if self._key else body
+
+    def health(self) -> dict[str, Any]:
+        """Body of the health message."""
+        body = health.health(self._dispatch, self._frames, dict(self.uplink.counts))
+        return self._key.prove(Purpose.HEALTH, body) if self._key else body
+
+    def capture(self, source: Source) -> None:
+        """Put every picture into the outbox until the source or the run ends."""
+        limit = self._config.source.limit
+        for shot in source.shots():
+            if self._stop.is_set():
+                return
+            self.uplink.check()
+            self.commands.work(self._changes)
+            packet = replace(self._encode(shot), priority=self._config.frames.priority)
+            self._dispatch.put(packet, clock_ns())
+            self._frames.add(len(packet.payload))
+            self.uplink.wake()
+            if self._frames.total == limit:
+                return
+
+    def drain(self) -> None:
+        """Wait for the last acknowledgements; not when the node was told to stop."""
+        drain_s = self._config.source.drain_s
+        looks = int(drain_s / _DRAIN_LOOK_S)
+        while (waiting := self._dispatch.waiting) and looks > 0:
+            if self._stop.wait(_DRAIN_LOOK_S):
+                return
+            self.uplink.check()
+            looks -= 1
+        if waiting:
+            remedy = "they stay in the outbox for the next run; is a gateway there?"
+            self._log.warning("drain_ended", waiting=waiting, after_s=drain_s, remedy=remedy)
+
+    @property
+    def active(self) -> Coder:
+        """What codes frames now: that of the bundle on trial, where there is one."""
+        trial = self._installer.trial if self._installer else None
+        return trial.coder if trial else self._coder
+
+    @property
+    def _at_once(self) -> dict[str, Change]:
+        found: dict[str, Change] = {
+            "ping": lambda _: {"uptime_s": round(clock_ns() / 1e9, 1)},
+            "report": lambda _: self.health(),
+        }
+        if self._installer:
+            found |= {"install": self._installer.install, "bundle": self._installer.status}
+        return found
+
+    @property
+    def _changes(self) -> dict[str, Change]:
+        found: dict[str, Change] = {"set_level": self._set_level, "set_budget": self._set_budget}
+        return found | {"activate": self._activate} if self._installer else found
+
+    def _encode(self, shot: Shot) -> Packet:
+        if self._installer is None:
+            return self._coder.encode(shot)
+        before = self.active.bundle
+        packet, self._coder = self._installer.encode(self._coder, shot)
+        if self.active.bundle is not before:
+            self.uplink.announce()
+        return packet
+
+    def _activate(self, arguments: Arguments) -> dict[str, Any]:
+        assert self._installer is not None, "only then is it among the changes"
+        threads = self._config.encoder.threads
+        result = self._installer.activate(arguments, self._coder, self._runtime, threads)
+        self.uplink.announce()
+        return result
+
+    def _set_level(self, arguments: Arguments) -> dict[str, object]:
+        assert isinstance(arguments, SetLevel)
+        self._not_on_trial()
+        level = find_level(self._coder.bundle, arguments.level)
+        self._coder = self._coder.at_level(level, self._runtime, self._config.encoder.threads)
+        return {"level": level}
+
+    def _set_budget(self, arguments: Arguments) -> dict[str, object]:
+        assert isinstance(arguments, SetBudget)
+        self._not_on_trial()
+        budget_bytes = self._config.before_seal(arguments.budget_bytes)
+        if budget_bytes is not None and budget_bytes < LEAST_BUDGET_BYTES:
+            raise CommandError("arguments", "budget_bytes: too few for a packet that is sealed")
+        self._coder = replace(self._coder, budget_bytes=budget_bytes)
+        return {"budget_bytes": arguments.budget_bytes}
+
+    def _not_on_trial(self) -> None:
+        if self.active is not self._coder:
+            raise CommandError("busy", "a bundle is on trial; try again when it has ended")
+
+
+def _now() -> Now:
+    return Now(clock_ns(), time.time_ns() if health.clock_is_synchronised() else None)
