@@ -42,6 +42,8 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _FATAL_ONLY
+        # Threads that wait busily would take the cores from whatever else the gateway has to do.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 bundle.read(entry), options, providers=["CPUExecutionProvider"]
