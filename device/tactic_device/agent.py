@@ -32,7 +32,6 @@ from tactic_device.topics import Topics
 from tactic_device.trusted import accept, open_bundle
 from tactic_device.uplink import Uplink
 
-
 UplinkFactory = Callable[..., Uplink]
 
 
