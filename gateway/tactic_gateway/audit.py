@@ -13,7 +13,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tactic_codec.drop import Reason
+from tactic_codec.drop import DropRecord, Reason
+from tactic_delivery.keyset import KeySet
+from tactic_delivery.ranges import RangeSet
+from tactic_gateway.ledgers import holdings
+from tactic_gateway.settled import load
 
 #: Reasons under which numbers are given up that were no frames, or perhaps were none.
 NO_FRAMES = frozenset({Reason.REPLACED.name.lower(), Reason.UNKNOWN.name.lower()})
@@ -80,6 +84,52 @@ def balances(db: sqlite3.Connection) -> list[Balance]:
     return sorted(found + unheard, key=lambda each: (each.node, each.heard_ns or 0))
 
 
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What lies in a node's outbox.
+
+    Attributes
+    ----------
+    boot : int
+        The last one.
+    captured, stored : int
+        Frames, by the node's ledger.
+    told : int
+        Frames that the ledger says were dropped.
+    frames : KeySet
+        Those that wait.
+    reports : tuple of (int, DropRecord)
+        Boot and record of each DROP packet that waits.
+    """
+
+    boot: int
+    captured: int
+    stored: int
+    told: int
+    frames: KeySet
+    reports: tuple[tuple[int, DropRecord], ...]
+
+
+def balance_by_key(db: sqlite3.Connection, node: str, outbox: Outbox) -> Balance:
+    """Balance of a node whose outbox can be read: exact, frame by frame, whatever is on its way."""
+    here, given_up = holdings(db, node, outbox.boot)
+    gone = {reason: n for reason, n in given_up.items() if n and reason not in NO_FRAMES}
+    boots = {*outbox.frames.boots, *(boot for boot, _ in outbox.reports)}
+    settled = {boot: RangeSet(load(db, node, boot)) for boot in boots}
+    waits = sum(key.pkt not in settled[key.boot] for key in outbox.frames)
+    unreported = sum(
+        each.size
+        for boot, record in outbox.reports
+        if record.reason.name.lower() not in NO_FRAMES
+        for each in settled[boot].missing(record.first, record.count)
+    )
+    pending = outbox.captured - here - sum(gone.values())
+    held = waits + unreported
+    fault = _closes(outbox.captured, outbox.stored, outbox.told, sum(1 for _ in outbox.frames))
+    fault = fault or _missing(pending, held, least=held)
+    return Balance(node, outbox.boot, None, outbox.captured, here, gone, pending, held, fault)
+
+
 def _balance(
     node: str,
     boot: int,
@@ -98,21 +148,29 @@ def _balance(
     pending = captured - here - sum(given_up.values())
     # Of what the node gave up, the report may still be on its way.
     held = waits + (max(0, told - sum(given_up.values())) if waiting != 0 else 0)
-    fault = ""
-    if captured != stored + told + waits:
-        fault = f"the node's own account does not close: {captured} ≠ {stored} + {told} + {waits}"
-        fault += "; report it with the node's log"
-    elif pending > held:
-        fault = (
+    fault = _closes(captured, stored, told, waits) or _missing(pending, held, least=0)
+    return Balance(node, boot, heard_ns, captured, here, given_up, pending, held, fault)
+
+
+def _closes(captured: int, stored: int, dropped: int, pending: int) -> str:
+    if captured == stored + dropped + pending:
+        return ""
+    sum_ = f"{captured} ≠ {stored} + {dropped} + {pending}"
+    return f"the node's own account does not close: {sum_}; report it with the node's log"
+
+
+def _missing(pending: int, held: int, least: int) -> str:
+    if pending > held:
+        return (
             f"{pending - held} frames are nowhere; see which numbers are missing in the table"
             " settled, and whether they were acknowledged to another store"
         )
-    elif pending < 0:
-        fault = (
-            f"{-pending} frames more than were captured; two nodes share this name, or its"
+    if pending < least:
+        return (
+            f"{least - pending} frames more than were captured; two nodes share this name, or its"
             " outbox is a copy"
         )
-    return Balance(node, boot, heard_ns, captured, here, given_up, pending, held, fault)
+    return ""
 
 
 def recount(db: sqlite3.Connection) -> Iterator[str]:

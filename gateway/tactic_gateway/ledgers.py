@@ -56,7 +56,7 @@ def note(db: sqlite3.Connection, ledger: Ledger, later: Sequence[Arrival]) -> No
         return  # a retained message once more: what the gateway held at its time is what counts
     known = [_Known(*row) for row in db.execute(_KNOWN, (ledger.node,))]
     outbox = _outbox(known, ledger)
-    boots = _boots(db, known, ledger, outbox)
+    boots = _boots(db, known, ledger.node, ledger.boot, outbox)
     here, gone = _held(db, ledger.node, boots)
     for arrival in later:
         if (arrival.node, arrival.packet.boot in boots) == (ledger.node, True):
@@ -73,6 +73,22 @@ def note(db: sqlite3.Connection, ledger: Ledger, later: Sequence[Arrival]) -> No
     db.execute(_FEWER, {"node": ledger.node})
 
 
+def holdings(db: sqlite3.Connection, node: str, boot: int) -> tuple[int, Counter[str]]:
+    """What the gateway holds of the outbox that a boot belongs to.
+
+    Returns
+    -------
+    int
+        Frames that are or were stored.
+    Counter of str
+        Numbers given up and not stored, by reason.
+    """
+    known = [_Known(*row) for row in db.execute(_KNOWN, (node,))]
+    of_boot = [each.outbox for each in known if each.boot == boot]
+    outbox = of_boot[0] if of_boot else known[0].outbox if known else 0
+    return _held(db, node, _boots(db, known, node, boot, outbox))
+
+
 def _outbox(known: list[_Known], ledger: Ledger) -> int:
     if not known:
         return 0
@@ -86,16 +102,16 @@ def _outbox(known: list[_Known], ledger: Ledger) -> int:
 
 
 def _boots(
-    db: sqlite3.Connection, known: list[_Known], ledger: Ledger, outbox: int
+    db: sqlite3.Connection, known: list[_Known], node: str, boot: int, outbox: int
 ) -> frozenset[int]:
     """Boots of one outbox of a node, those included of which no ledger ever came."""
     rows = db.execute(
         "SELECT boot FROM accounts WHERE node = :node"
         " UNION SELECT boot FROM given_up WHERE node = :node",
-        {"node": ledger.node},
+        {"node": node},
     )
     others = {each.boot for each in known if each.outbox != outbox}
-    counters = range(outbox >> _COUNTER_SHIFT, (ledger.boot >> _COUNTER_SHIFT) + 1)
+    counters = range(outbox >> _COUNTER_SHIFT, (boot >> _COUNTER_SHIFT) + 1)
     return frozenset(b for (b,) in rows if b >> _COUNTER_SHIFT in counters and b not in others)
 
 

@@ -96,11 +96,15 @@ class Store:
         """
         self._wires = frozenset(wires)
         with self.database.transaction() as db:
-            db.execute(
-                "UPDATE packets SET status = iif(bundle IN (SELECT value FROM json_each(?)), 0, 2)"
-                " WHERE status < 3",
-                (json.dumps(sorted(wires)),),
-            )
+            ours = (json.dumps(sorted(wires)),)
+            # Only what changes is written: a backlog may have a hundred thousand frames.
+            for status, former, has in ((0, "1, 2", "IN"), (2, "0, 1", "NOT IN")):
+                db.execute(
+                    f"UPDATE packets SET status = {status} WHERE status < 3"
+                    f" AND status IN ({former})"
+                    f" AND bundle {has} (SELECT value FROM json_each(?))",
+                    ours,
+                )
             counts = dict(
                 db.execute("SELECT status, count(*) FROM packets WHERE status < 3 GROUP BY status")
             )

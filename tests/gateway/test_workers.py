@@ -19,12 +19,14 @@ from tactic_codec.types import FrameKey, Latent
 from tactic_gateway.condition import Condition
 from tactic_gateway.config import Workers as Settings
 from tactic_gateway.decoder import Decoder
-from tactic_gateway.errors import DecodeError
+from tactic_gateway.errors import DecodeError, WorkerLostError
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.pipeline import Pipeline
+from tactic_gateway.pipes import Patience
 from tactic_gateway.process import Worker
-from tactic_gateway.records import Arrival, Birth
+from tactic_gateway.records import Arrival, Birth, Job
+from tactic_gateway.results import Verdict
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
 from tactic_gateway.workers import Workers
@@ -252,3 +254,48 @@ def test_threads_work_until_told_to_stop(bench: Bench, make_frame: MakePacket) -
     assert lasts == sorted(lasts)
     assert lasts[-1] == 39
     assert len(bench.sent) - len(lasts) == 40
+
+
+class Local:
+    """A worker that is always there."""
+
+    def start(self, left_s: Patience) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+def test_the_batch_in_hand_is_finished_when_the_gateway_stops(
+    bench: Bench, make_frame: MakePacket
+) -> None:
+    """Told to stop while a worker decodes: its verdicts are still stored, and no more is taken."""
+    stop = threading.Event()
+
+    class Slow(Local):
+        def process(self, jobs: Sequence[Job], left_s: Patience) -> list[Verdict]:
+            stop.set()
+            assert 0 < left_s() <= 20
+            return bench.worker.process(jobs, left_s)
+
+    bench.put(*(make_frame(pkt) for pkt in range(20)))
+    bench.workers.run(Slow(), stop)
+    assert bench.store.account() == {"done": 8, "new": 12}
+
+
+def test_a_worker_that_never_answers_is_no_strike_when_the_gateway_stops(
+    bench: Bench, make_frame: MakePacket
+) -> None:
+    stop = threading.Event()
+
+    class Stuck(Local):
+        def process(self, jobs: Sequence[Job], left_s: Patience) -> list[Verdict]:
+            stop.set()
+            raise WorkerLostError("timeout", "no answer in time")
+
+    bench.put(make_frame(0))
+    for _ in range(3):
+        stop.clear()
+        bench.workers.run(Stuck(), stop)
+        assert bench.store.requeue([unpack(make_frame(0)).bundle]) == {"new": 1, "waiting": 0}
+    assert bench.work(), "it was not held against the frame"

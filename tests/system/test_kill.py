@@ -87,4 +87,5 @@ def test_kill_device_and_gateway(site: Site, each_broker: Broker) -> None:
         "dropped": {},
         "pending": 0,
     }
-    run_audit(site.folder / "gateway.toml", None, as_json=False)
+    run_audit(site.folder / "gateway.toml", None, None, as_json=False)
+    run_audit(site.folder / "gateway.toml", "cam1", site.folder / "outbox", as_json=False)

@@ -49,11 +49,21 @@ def forecast(config: Config = GATEWAY, as_json: Json = False) -> None:
     run_forecast(config, as_json)
 
 
-def audit(config: Config = GATEWAY, node: Node = None, as_json: Json = False) -> None:
+def audit(
+    config: Config = GATEWAY,
+    node: Node = None,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(help="The outbox of --node, which is switched off: exact, frame by frame."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Prove that no frame is missing: captured = stored + dropped + pending, for every node."""
     from tactic.store.run import run_audit
 
-    run_audit(config, node, as_json)
+    if outbox is not None and node is None:
+        raise typer.BadParameter("name the node with --node", param_hint="--outbox")
+    run_audit(config, node, outbox, as_json)
 
 
 def reprocess(

@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tactic.store.outbox import read_outbox
 from tactic_gateway import accounts, audit, config, forecast, fsck, upkeep
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.database import Database, reading
 from tactic_gateway.errors import AuditError, DamageError
+from tactic_gateway.keys import Keys
 from tactic_gateway.purge import Purged
 
 MIB = 1 << 20
@@ -118,17 +120,23 @@ def _when(days: float | None) -> str:
     return f"full in {days:.1f} days" if days > 0 else "full"
 
 
-def run_audit(path: Path, node: str | None, as_json: bool) -> None:
-    """Prove captured = stored + dropped + pending for every node.
+def run_audit(path: Path, node: str | None, outbox: Path | None, as_json: bool) -> None:
+    """Prove captured = stored + dropped + pending for every node, or for one with its outbox.
 
     Raises
     ------
     AuditError
         Something does not balance.
     """
-    store = config.load(path).store.path
-    with reading(store) as db:
-        balances = [b for b in audit.balances(db) if node in (None, b.node)]
+    settings = config.load(path)
+    with reading(settings.store.path) as db:
+        if node is not None and outbox is not None:
+            found = read_outbox(
+                outbox, Keys.load(settings.gateway.keys, settings.gateway.site).of(node)
+            )
+            balances = [audit.balance_by_key(db, node, found)]
+        else:
+            balances = [b for b in audit.balances(db) if node in (None, b.node)]
         faults = [f"{b.node}: {b.fault}" for b in balances if b.fault]
         faults += [f"{text}; run tactic store fsck" for text in audit.recount(db)]
         totals = accounts.totals(db)
