@@ -29,6 +29,9 @@ class Kind(IntEnum):
     DROP = 2
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
     """One packet: a header of 20 bytes and a payload.
@@ -132,15 +135,15 @@ def unpack(data: bytes, sealed: bool = False) -> Packet:
     payload = bytes(data[HEADER_BYTES:])
     if zlib.crc32(payload, zlib.crc32(data[:16])) != check:
         raise PacketError("check", "CRC-32 differs: damaged in transit or not a packet")
-    kind = flags >> 3 & 7
-    if kind not in Kind.__members__.values():
-        raise PacketError("kind", f"kind {kind} is reserved")
+    kind = _KINDS.get(flags >> 3 & 7)
+    if kind is None:
+        raise PacketError("kind", f"kind {flags >> 3 & 7} is reserved")
     if flags & _SEALED and not sealed:
         raise PacketError("sealed", "it is sealed, and there is no key of this node here")
     if kind == Kind.PART and not _is_part(captured, pkt, shape >> 2 & 7):
         raise PacketError("part", "part index 0, or a part numbered before its frame")
     return Packet(
-        kind=Kind(kind),
+        kind=kind,
         boot=boot,
         pkt=pkt,
         payload=payload,

@@ -33,6 +33,9 @@ class KeySet:
             for pkt in range(first, first + count):
                 yield PacketKey(boot, pkt)
 
+    def __len__(self) -> int:
+        return sum(count for _, _, count in self.ranges())
+
     def __bool__(self) -> bool:
         return bool(self._boots)
 
@@ -57,7 +60,10 @@ class KeySet:
 
     def add_range(self, boot: int, first: int, count: int) -> None:
         """Add ``count`` packets of a boot."""
-        self._boots.setdefault(boot, RangeSet()).add(first, count)
+        numbers = self._boots.get(boot)
+        if numbers is None:
+            numbers = self._boots[boot] = RangeSet()
+        numbers.add(first, count)
 
     def discard(self, key: PacketKey) -> None:
         """Take a packet out, if it is there."""

@@ -6,6 +6,7 @@ simulator uses it as it is. Replaying the same changes gives the same state.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -43,6 +44,7 @@ class Pending:
         self._capacity_bytes = capacity_bytes
         self._overhead_bytes = overhead_bytes
         self._next: dict[int, int] = {}
+        self._waiting: Counter[int] = Counter()
         self._drops = DropBook()
 
     @property
@@ -57,7 +59,7 @@ class Pending:
 
     def next_numbers(self) -> dict[int, int]:
         """Next packet number of every boot that still has packets, and of the running one."""
-        boots = {key.boot for key in self.entries} | {self.boot}
+        boots = {boot for boot, count in self._waiting.items() if count} | {self.boot}
         return {boot: self._next.get(boot, 0) for boot in sorted(boots)}
 
     def note_number(self, boot: int, following: int) -> None:
@@ -149,6 +151,7 @@ class Pending:
         if entry.key in self.entries:
             return
         self.entries[entry.key] = entry
+        self._waiting[entry.key.boot] += 1
         self.size_bytes += entry.size_bytes + self._overhead_bytes
         self.note_number(entry.key.boot, entry.key.pkt + 1)
         if entry.kind is Kind.DROP:
@@ -198,6 +201,7 @@ class Pending:
         for entry in removed:
             self.size_bytes -= entry.size_bytes + self._overhead_bytes
             self._drops.let_go(entry.key)
+            self._waiting[entry.key.boot] -= 1
         return removed
 
 

@@ -87,6 +87,9 @@ class RangeSet:
         stop = first + count
         if first < 0 or count < 1 or stop > NUMBERS:
             raise ValueError(f"range of {count} numbers from {first} leaves uint32 or is empty")
+        if self._stops and first == self._stops[-1]:
+            self._stops[-1] = stop
+            return
         left = bisect_left(self._stops, first)
         right = bisect_right(self._starts, stop)
         if left < right:

@@ -31,6 +31,8 @@ class Limits:
     ``start_within_ns``, so that not all its nodes begin at once. While live packets and backlog
     both wait, at least ``live_share`` of the bytes sent are live. Retransmission waits
     ``first_timeout_ns`` until a round trip was seen, and never longer than ``most_timeout_ns``.
+    ``least_backlog`` packets of backlog may always be on their way: on a link so thin that one
+    packet takes most of a round trip, waiting for each would leave it idle.
     """
 
     window_packets: int = 64
@@ -41,6 +43,7 @@ class Limits:
     live_share: float = 0.75
     first_timeout_ns: int = FIRST_NS
     most_timeout_ns: int = MOST_NS
+    least_backlog: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ class Sender:
         self._limits = limits or Limits()
         caps = self._limits
         self._timeout = Timeout(rng, caps.first_timeout_ns, caps.most_timeout_ns)
-        self._window = Window(self._limits.first_credit, self._limits.window_packets)
-        self._pace = Pace(self._limits.first_credit, self._limits.window_packets)
+        self._window = Window(caps.first_credit, caps.window_packets)
+        self._pace = Pace(caps.first_credit, caps.window_packets, caps.least_backlog)
         self._turns = Turns(self._limits.live_share, self._find)
         self._packets: dict[int, dict[int, Waiting]] = {}
         self._settled_below: dict[int, int] = {}

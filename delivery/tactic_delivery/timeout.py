@@ -46,7 +46,8 @@ class Timeout:
             error_ns = round_trip_ns - self._smooth_ns
             self._spread_ns += (abs(error_ns) - self._spread_ns) / 4
             self._smooth_ns += error_ns / 8
-        self._base_ns = int(min(self._most_ns, max(LEAST_NS, self._smooth_ns + 4 * self._spread_ns)))
+        base_ns = int(self._smooth_ns + 4 * self._spread_ns)
+        self._base_ns = min(self._most_ns, max(LEAST_NS, base_ns))
         self._doublings = 0
 
     def back_off(self, now_ns: int) -> bool:

@@ -54,20 +54,23 @@ class Pace:
     ----------
     first, most : int
         Packets of backlog allowed at the start, and at the most.
+    least : int
+        Packets of backlog that are always allowed.
     """
 
-    def __init__(self, first: int, most: int) -> None:
-        self._first = first
+    def __init__(self, first: int, most: int, least: int = 1) -> None:
+        self._first = max(first, least)
         self._most = most
+        self._least = float(least)
         self._usual_ns = 0.0
-        self._allowed = float(first)
+        self._allowed = float(self._first)
         self._doubling = True
         self._patience = 1.0
         self._eased_until_ns = 0
 
     @property
     def packets(self) -> int:
-        """Packets of backlog allowed on their way, at least 1."""
+        """Packets of backlog allowed on their way."""
         return int(self._allowed)
 
     def restart(self) -> None:
@@ -101,5 +104,5 @@ class Pace:
             self._eased_until_ns = now_ns + round_trip_ns
             # Where two packets are too many, that is tried ever more rarely.
             self._patience = min(2 * self._patience, _MOST_PATIENCE) if self.packets <= 2 else 1.0
-            self._allowed = max(1.0, self._allowed * _EASE)
+            self._allowed = max(self._least, self._allowed * _EASE)
             self._doubling = False

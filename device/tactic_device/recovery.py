@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from tactic_codec.drop import Reason
@@ -64,7 +67,7 @@ class Recovered:
             pending.note_number(boot, following)
         for found in self.held.values():
             entry = found.entry
-            if entry.kind is not Kind.DROP:
+            if expires_ns is not None and entry.kind is not Kind.DROP:
                 entry = replace(entry, expires_ns=expires_ns)
             pending.restore(entry, found.records)
 
@@ -87,6 +90,23 @@ def recover(disk: Shelf, memory: Shelf | None, opener: Opener, machine: int) -> 
     OutboxError
         A log was written by another version.
     """
+    with _no_collection():
+        return _recover(disk, memory, opener, machine)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hundreds of thousands of objects are made and kept: looking for garbage takes half the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _recover(disk: Shelf, memory: Shelf | None, opener: Opener, machine: int) -> Recovered:
     base = read(disk, opener)
     front = read(memory, opener) if memory else None
     if front is None or not _belongs(front.account, base.account):
@@ -128,6 +148,9 @@ def _find_lost(log: LogReader, recovered: Recovered) -> None:
     for keys in (log.here, log.elsewhere):
         for r in keys.ranges():
             recovered.lost.add_range(*r)
+    if len(recovered.lost) == len(recovered.held):
+        recovered.lost.clear()
+        return
     for key in recovered.held:
         recovered.lost.discard(key)
 

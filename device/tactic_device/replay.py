@@ -87,10 +87,11 @@ class LogReader:
         drops = packet.kind is Kind.DROP
         records = drop.unpack(packet.payload) if drops else ()
         self.found[entry.key] = Found(entry, place, records)
-        if entry.key not in self.here and entry.key not in self.elsewhere:
+        if entry.key in self.elsewhere:
+            self.elsewhere.discard(entry.key)
+        elif entry.key not in self.here:
             self.ledger.captured += packet.kind is Kind.FRAME
         self.here.add(entry.key)
-        self.elsewhere.discard(entry.key)
         self._note(packet.boot, packet.pkt + 1)
         return packet
 
