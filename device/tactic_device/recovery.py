@@ -96,7 +96,7 @@ def recover(disk: Shelf, memory: Shelf | None, opener: Opener, machine: int) -> 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Hundreds of thousands of objects are made and kept: looking for garbage takes half the time."""
+    """Of the many objects made and kept, none is garbage: looking takes half the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
