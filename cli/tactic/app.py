@@ -10,6 +10,7 @@ import typer
 
 from tactic import __version__
 from tactic.broker.command import app as broker_app
+from tactic.link.command import app as link_app
 from tactic.reproduce.command import app as reproduce_app
 from tactic.store.command import app as store_app
 from tactic.store.command import audit, reprocess
@@ -34,6 +35,7 @@ app.add_typer(bundle_app, name="bundle")
 app.add_typer(trust_app, name="trust")
 app.add_typer(broker_app, name="broker")
 app.add_typer(reproduce_app, name="reproduce")
+app.add_typer(link_app, name="link")
 
 RIVALS = ("jpeg", "webp", "avif")
 FIGURES = (".png", ".svg")

@@ -19,6 +19,7 @@ ROOMS = (
     "tactic_train",
     "tactic_export",
     "tactic_device",
+    "tactic_link",
 )
 MODULES = ("tactic.app", "tactic_gateway.errors", *(f"{room}.errors" for room in ROOMS))
 SUCCESS, USAGE = 0, 2
