@@ -103,11 +103,14 @@ class Site:
     bundle : Path
     folder : Path
         Has ``device.toml``, ``gateway.toml``, ``outbox`` and ``gateway.db``.
+    environment : dict of str to dict of str to str
+        Further variables for the processes of a room.
     """
 
     def __init__(self, folder: Path, bundle: Path) -> None:
         self.folder = folder
         self.bundle = bundle
+        self.environment: dict[str, dict[str, str]] = {}
         self._running: list[subprocess.Popen[bytes]] = []
 
     def configure(self, port: int, **changes: dict[str, Any]) -> None:
@@ -129,15 +132,18 @@ class Site:
             "mqtt": mqtt,
         }
         for table, values in changes.items():
-            device[table] = device[table] | values
+            device[table] = device.get(table, {}) | values
         for room, tables in (("gateway", gateway), ("device", device)):
             (self.folder / f"{room}.toml").write_text(_toml(tables))
 
     def start(self, room: str) -> subprocess.Popen[bytes]:
         """``tactic ROOM run``; its output is appended to ``ROOM.log``."""
         command = [sys.executable, "-m", "tactic", room, "run", "--config", f"{room}.toml"]
+        variables = os.environ | self.environment.get(room, {})
         with (self.folder / f"{room}.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=variables, stdout=log, stderr=log
+            )
         self._running.append(process)
         return process
 

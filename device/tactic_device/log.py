@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -40,6 +41,8 @@ class Log:
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
         moment = datetime.fromtimestamp(self._unix_ns() / 1e9, UTC)
         line = {"ts": moment.isoformat(timespec="milliseconds"), "level": level, "event": event}
-        with self._lock:
-            self._stream.write(json.dumps(line | fields, default=str) + "\n")
+        text = json.dumps(line | fields, default=str) + "\n"
+        # Where the log's disk is full, the node goes on without one.
+        with self._lock, suppress(OSError):
+            self._stream.write(text)
             self._stream.flush()

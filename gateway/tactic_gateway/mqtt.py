@@ -33,6 +33,8 @@ from tactic_gateway.reader import MAX_PAYLOAD_BYTES, Message
 from tactic_gateway.topics import Topics
 
 QUEUED_MESSAGES = 10_000
+# However long a broker was away, frames flow again within 15 s of its return.
+LAST_RETRY_S = 10
 ONLINE = json.dumps({"state": "online"}).encode()
 OFFLINE = json.dumps({"state": "offline"}).encode()
 _TOPIC_BYTES = 1 << 16
@@ -169,7 +171,7 @@ class Broker:
             client.tls_set_context(tls_context(config.tls))
         client.will_set(self._topics.presence, OFFLINE, 1, True)
         client.max_queued_messages_set(QUEUED_MESSAGES)
-        client.reconnect_delay_set(self._rng.randint(1, 3), self._rng.randint(45, 75))
+        client.reconnect_delay_set(self._rng.randint(1, 3), self._rng.randint(6, LAST_RETRY_S))
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect

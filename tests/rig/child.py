@@ -33,9 +33,17 @@ class Child:
 
     def kill(self) -> None:
         """``kill -9``, and again from the start."""
+        self.down()
+        self.up()
+
+    def down(self) -> None:
+        """``kill -9``."""
         self.kills += 1
         self._process.kill()
         self._process.wait()
+
+    def up(self) -> None:
+        """Start it again."""
         self._process = self._start()
 
     def end(self) -> int:

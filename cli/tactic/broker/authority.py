@@ -1,6 +1,6 @@
 """A certificate authority of one's own, for one broker and those who connect to it.
 
-Certificates are valid from 2020 on, whenever they are made: a camera without a clock that is right
+Certificates are valid from 1970 on, whenever they are made: a camera without a clock that is right
 starts in the past, and would otherwise refuse its broker.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         SubjectAlternativeName,
     )
 
-BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
+BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 END = datetime(2050, 1, 1, tzinfo=UTC)
 CERTIFICATE, KEY = "ca.pem", "ca.key"
 
