@@ -10,12 +10,13 @@ import typer
 
 from tactic import __version__
 from tactic.broker.command import app as broker_app
+from tactic.bundle_command import app as bundle_app
 from tactic.link.command import app as link_app
 from tactic.reproduce.command import app as reproduce_app
+from tactic.rooms import packages_of
 from tactic.store.command import app as store_app
 from tactic.store.command import audit, reprocess
 from tactic.trust.command import app as trust_app
-from tactic_codec.errors import TacticError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,7 +26,6 @@ app = typer.Typer(
 )
 device_app = typer.Typer(no_args_is_help=True, help="The camera node.")
 gateway_app = typer.Typer(no_args_is_help=True, help="The gateway.")
-bundle_app = typer.Typer(no_args_is_help=True, help="Look at bundles, and sign them.")
 app.add_typer(device_app, name="device")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(store_app, name="store")
@@ -41,20 +41,6 @@ RIVALS = ("jpeg", "webp", "avif")
 FIGURES = (".png", ".svg")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file (TOML).")]
-
-
-class MissingRoomError(TacticError):
-    """A command needs packages that are not installed (exit code 2)."""
-
-    exit_code = 2
-
-
-def room_missing(name: str, fault: ImportError) -> TacticError:
-    """Say what to install where a room's packages are not there."""
-    return MissingRoomError(
-        f"this command needs {fault.name}, which is not installed: "
-        f"pip install '.[{name}]' in a checkout of tactic"
-    )
 
 
 def _version(wanted: bool) -> None:
@@ -75,23 +61,19 @@ def root(
 @device_app.command("run")
 def device_run(config: Config = Path("device.toml")) -> None:
     """Capture, encode and publish until stopped (SIGTERM) or the source ends."""
-    try:
+    with packages_of("device"):
         from tactic_device.agent import main
-    except ImportError as fault:
-        raise room_missing("device", fault) from fault
     sys.exit(main(config))
 
 
 @gateway_app.command("run")
 def gateway_run(config: Config = Path("gateway.toml")) -> None:
     """Receive, store, acknowledge, decode and answer until stopped (SIGTERM)."""
-    try:
+    with packages_of("gateway"):
         from tactic_gateway.process import require_networks
         from tactic_gateway.service import main
 
         require_networks()
-    except ImportError as fault:
-        raise room_missing("gateway", fault) from fault
     sys.exit(main(config))
 
 
@@ -113,10 +95,8 @@ def node_command(
     ] = 30,
 ) -> None:
     """Have a node do something, and print its answer as JSON."""
-    try:
+    with packages_of("gateway"):
         from tactic.node_command import run_command
-    except ImportError as fault:
-        raise room_missing("gateway", fault) from fault
     run_command(config, name, kind, values or [], patience_s)
 
 
@@ -144,10 +124,8 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Instead of the file's seed.")] = None,
 ) -> None:
     """Train a codec for photos of your own, or go on where the output folder stands."""
-    try:
+    with packages_of("train"):
         from tactic_train.run import train_from_file
-    except ImportError as fault:
-        raise room_missing("train", fault) from fault
     path = train_from_file(config, out, sources=tuple(data or ()), head=head, seed=seed)
     print(f"trained: {path}")
 
@@ -172,61 +150,9 @@ def export(
     """Quantise a trained codec once and write its bundle with a parity report."""
     from tactic.export_command import run_export
 
-    try:
+    with packages_of("train"):
         pictures = (report, match) if report else None
         run_export(run, out, geometry or [], level, pictures, license_file)
-    except ImportError as fault:
-        raise room_missing("train", fault) from fault
-
-
-@bundle_app.command("show")
-def bundle_show(path: Annotated[Path, typer.Argument(help="A bundle's folder.")]) -> None:
-    """Verify every file of a bundle and say what it is."""
-    from tactic_codec.bundle import Bundle
-
-    bundle = Bundle.open(path)
-    codec = bundle.codec
-    sizes = ", ".join(f"{g.width}x{g.height}" for g in codec.geometries)
-    print(f"{bundle.manifest.name}  id {codec.id[:16]}  wire id {codec.wire_id:04x}")
-    print(f"made {bundle.manifest.created}, architecture {codec.arch}, stride {codec.stride}")
-    print(f"serial {bundle.manifest.serial}, manifest {bundle.digest[:16]}")
-    print(f"{codec.channels} channels")
-    print(f"rate levels 0 to {codec.levels - 1}, recommended {bundle.manifest.default_level}")
-    print(f"frame sizes {sizes}")
-    print(f"heads {', '.join(f'{h.name} ({h.task})' for h in bundle.manifest.heads)}")
-    print(f"{len(bundle.manifest.files)} files, every SHA-256 as declared")
-
-
-@bundle_app.command("sign")
-def bundle_sign(
-    path: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    key: Annotated[Path, typer.Option(help="Private key of tactic trust init.")],
-    serial: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=2**53 - 1,
-            help="Higher than that of any bundle of this name that was signed.",
-        ),
-    ] = None,
-) -> None:
-    """Sign a bundle, so that nodes and gateways that trust the key run it."""
-    from tactic.trust.bundles import sign_bundle
-
-    bundle = sign_bundle(path, key, serial)
-    print(f"signed: {bundle.manifest.name}, serial {bundle.manifest.serial}")
-
-
-@bundle_app.command("verify")
-def bundle_verify(
-    path: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    trust: Annotated[Path, typer.Option(help="Trust file with the keys that count.")],
-) -> None:
-    """Check every file of a bundle, and that a trusted key signed it."""
-    from tactic.trust.bundles import verify_bundle
-
-    bundle = verify_bundle(path, trust)
-    print(f"{bundle.manifest.name}, serial {bundle.manifest.serial}: signed by {bundle.signer}")
 
 
 @app.command("eval")
@@ -252,10 +178,8 @@ def evaluate(
         raise typer.BadParameter(
             f"{min(unknown)}: choose from {', '.join(RIVALS)}", param_hint="--against"
         )
-    try:
+    with packages_of("train"):
         from tactic.evaluate.run import run_eval
-    except ImportError as fault:
-        raise room_missing("train", fault) from fault
     run_eval(bundle, data, match=match, against=names, limit=limit, as_json=as_json, out=out)
 
 
@@ -267,10 +191,8 @@ def plot(
     """Draw accuracy against bytes from results of tactic eval."""
     if out.suffix not in FIGURES:
         raise typer.BadParameter(f"{out}: name it {' or '.join(FIGURES)}", param_hint="--out")
-    try:
+    with packages_of("train"):
         from tactic.evaluate.plot import run_plot
-    except ImportError as fault:
-        raise room_missing("train", fault) from fault
     run_plot(results, out)
     print(f"figure: {out}")
 
@@ -286,8 +208,6 @@ def demo(
     ),
 ) -> None:
     """Send real photos through device, broker and gateway, and compare with JPEG and WebP."""
-    try:
+    with packages_of("demo"):
         from tactic.demo.run import run_demo
-    except ImportError as fault:
-        raise room_missing("demo", fault) from fault
     run_demo(out, as_json=as_json, train_first=train_first)

@@ -21,7 +21,7 @@ ROOMS = (
     "tactic_device",
     "tactic_link",
 )
-MODULES = ("tactic.app", "tactic_gateway.errors", *(f"{room}.errors" for room in ROOMS))
+MODULES = ("tactic.rooms", "tactic_gateway.errors", *(f"{room}.errors" for room in ROOMS))
 SUCCESS, USAGE = 0, 2
 
 

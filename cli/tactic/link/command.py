@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tactic.rooms import packages_of
 
 app = typer.Typer(no_args_is_help=True, help="Thin links: presets, passes, simulation.")
 
@@ -50,7 +50,7 @@ def presets(
     as_json: AsJson = False,
 ) -> None:
     """List the presets, or every figure of one with its source."""
-    with _room():
+    with packages_of("link"):
         from tactic.link.show import run_presets
     run_presets(name, as_json)
 
@@ -67,7 +67,7 @@ def passes(
     as_json: AsJson = False,
 ) -> None:
     """Compute the passes of a satellite over ground stations."""
-    with _room():
+    with packages_of("link"):
         from tactic.link.options import Orbit
         from tactic.link.show import run_passes
     run_passes(preset, days, Orbit(elements, satellite, tuple(station or ()), mask, start), as_json)
@@ -83,7 +83,7 @@ def measure(
     against: Against = RIVALS,
 ) -> None:
     """Measure what every photo costs and is worth, for any number of simulations."""
-    with _room():
+    with packages_of("link"):
         from tactic.link.options import Source
         from tactic.link.run import traces_of
     traces_of(Source(None, bundle, photos, match, limit, against), out)
@@ -115,7 +115,7 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Count correct decisions, cost and delay over a link, for every codec."""
-    with _room():
+    with packages_of("link"):
         from tactic.link.options import Orbit, Source, World
         from tactic.link.run import run_simulate
     run_simulate(
@@ -156,7 +156,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Simulate for several values of one figure."""
-    with _room():
+    with packages_of("link"):
         from tactic.link.options import Source, World
         from tactic.link.run import run_sweep
     run_sweep(
@@ -168,14 +168,3 @@ def sweep(
         jobs=jobs,
         as_json=as_json,
     )
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Say what to install where the packages of the room are not there."""
-    try:
-        yield
-    except ImportError as fault:
-        from tactic.app import room_missing
-
-        raise room_missing("link", fault) from fault

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tactic.link.options import OUT, RIVALS, Orbit, Source, World
+from tactic.rooms import packages_of
 from tactic_link import plots, report, traces
 from tactic_link.compare import Comparison, compare, shortlist
 from tactic_link.errors import LinkError
@@ -42,12 +43,8 @@ def traces_of(source: Source, out: Path | None = None) -> Traces:
     if source.bundle is None or source.photos is None:
         missing = f"{source.file}: no such file; " if source.file else ""
         raise LinkError(f"{missing}give --traces FILE, or --bundle and --photos to make them")
-    try:
+    with packages_of("train"):
         from tactic.link.measure import Measuring, Wanted
-    except ImportError as fault:
-        from tactic.app import room_missing
-
-        raise room_missing("train", fault) from fault
     wanted = Wanted(source.bundle, source.photos, source.match, source.limit, source.rivals)
     path = out or source.file or OUT / f"traces-{wanted.key()}.npz"
     if path.exists() and not out:

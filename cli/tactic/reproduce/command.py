@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tactic_codec.errors import TacticError
+from tactic.rooms import packages_of
 
 app = typer.Typer(no_args_is_help=True, help="The paper's experiments, and ours beside them.")
 
@@ -92,10 +92,8 @@ def report(
     out: Annotated[Path, typer.Option(help="Page to write; figures go into img beside it.")],
 ) -> None:
     """Write one page of everything that was measured, from its files."""
-    try:
+    with packages_of("train"):
         from tactic.reproduce.page import write_page
-    except ImportError as fault:
-        raise _missing(fault) from fault
     write_page(results, out)
     print(f"report: {out}")
 
@@ -113,17 +111,9 @@ def _run(
         raise typer.BadParameter(
             f"{preset}: choose from {', '.join(PRESETS)}", param_hint="--preset"
         )
-    try:
+    with packages_of("train"):
         from tactic.reproduce.presets import PRESETS as SIZES
         from tactic.reproduce.run import run_experiment
-    except ImportError as fault:
-        raise _missing(fault) from fault
     run_experiment(
         name, SIZES[preset], out, start=start, cell=cell, listing=listing, as_json=as_json
     )
-
-
-def _missing(fault: ImportError) -> TacticError:
-    from tactic.app import room_missing
-
-    return room_missing("train", fault)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tactic.rooms import packages_of
+
 app = typer.Typer(no_args_is_help=True, help="The gateway's store.")
 
 Config = Annotated[
@@ -76,12 +78,9 @@ def reprocess(
     as_json: Json = False,
 ) -> None:
     """Run the bundles' present heads over stored frames; a gateway may be running."""
-    from tactic.app import room_missing
     from tactic.store.run import run_reprocess
     from tactic_gateway.process import require_networks
 
-    try:
+    with packages_of("gateway"):
         require_networks()
-    except ImportError as fault:
-        raise room_missing("gateway", fault) from fault
     run_reprocess(config, since, node, limit, as_json)
