@@ -37,9 +37,9 @@ bench: $(STAMPS)/dev
 	@$(BIN)/python bench/coder.py $(ARGS)
 
 $(STAMPS)/demo $(STAMPS)/dev: $(STAMPS)/%: $(SETUP)
-	@test -x $(BIN)/python || { echo "== creating .venv"; $(PYTHON) -m venv .venv; }
-	@echo "== installing tactic-edge[$*] into .venv (the first time takes a few minutes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -e '.[$*]'
+	@test -x $(BIN)/python || { echo "== creating .venv" >&2; $(PYTHON) -m venv .venv; }
+	@echo "== installing tactic-edge[$*] into .venv (the first time takes a few minutes)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -e '.[$*]' >&2
 	@mkdir -p $(STAMPS) && touch $@
 
 clean:
