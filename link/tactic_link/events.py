@@ -1,12 +1,26 @@
-"""Virtual time: what is to happen next, in the order of time and then of arrangement."""
+"""What is to happen next: in virtual time, in the order of time and then of arrangement."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
 from itertools import count
+from typing import Protocol
 
 Action = Callable[[], None]
+
+
+class Timeline(Protocol):
+    """A clock that lets things happen at their time; the simulator's, or a real one."""
+
+    @property
+    def now_ns(self) -> int:
+        """Time since the beginning."""
+        ...
+
+    def at(self, when_ns: int, action: Action) -> None:
+        """Arrange something; what lies in the past happens as soon as it can."""
+        ...
 
 
 class Events:
@@ -41,11 +55,11 @@ class Alarm:
 
     Parameters
     ----------
-    events : Events
+    events : Timeline
     action : callable
     """
 
-    def __init__(self, events: Events, action: Action) -> None:
+    def __init__(self, events: Timeline, action: Action) -> None:
         self._events = events
         self._action = action
         self._set_ns: int | None = None

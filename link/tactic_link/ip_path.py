@@ -24,7 +24,7 @@ KEEPALIVE_NS = 30 * S
 BROKER_NS = 45 * S
 ANSWER_NS = 10 * S
 STEADY_NS = 10 * S
-FIRST_RETRY_NS, LAST_RETRY_NS = 1 * S, 60 * S
+FIRST_RETRY_NS, LAST_RETRY_NS = 1 * S, 10 * S
 HEALTH_NS = 30 * S
 
 #: TCP; CONNECT and CONNACK; subscriptions, state, birth and the gateway's retained presence

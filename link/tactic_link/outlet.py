@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tactic_link.channel import Channel, Transit
-from tactic_link.events import Alarm, Events
+from tactic_link.events import Alarm, Timeline
 from tactic_link.preset import Way
 
 Sent = Callable[[Transit], None]
@@ -19,15 +19,16 @@ class Outlet:
     ----------
     channel : Channel
     way : Way
-    events : Events
+    events : Timeline
     """
 
-    def __init__(self, channel: Channel, way: Way, events: Events) -> None:
+    def __init__(self, channel: Channel, way: Way, events: Timeline) -> None:
         self._channel = channel
         self._way = way
         self._events = events
         self._queue: deque[tuple[int, Sent]] = deque()
-        self._turn = Alarm(events, self._pump)
+        self._turn = Alarm(events, self._on_turn)
+        self._turn_ns = 0
 
     def __len__(self) -> int:
         """Messages that wait."""
@@ -51,23 +52,32 @@ class Outlet:
         else:
             self._queue.append(message)
         if len(self._queue) == 1 or first:
-            self._pump()
+            self._pump(self._events.now_ns)
 
     def clear(self) -> None:
         """Let go what waits."""
         self._queue.clear()
         self._turn.set(None)
 
-    def _pump(self) -> None:
+    def _on_turn(self) -> None:
+        # A real clock rings late. What was to begin then began then, or the link would be slower.
+        self._pump(self._turn_ns)
+
+    def _pump(self, now_ns: int) -> None:
         if not self._queue:
             return
-        now_ns = self._events.now_ns
         size_bytes, sent = self._queue[0]
         ready_ns = self._channel.ready_ns(self._way, size_bytes, now_ns)
         if ready_ns is not None and ready_ns <= now_ns:
             self._queue.popleft()
             transit = self._channel.transmit(self._way, size_bytes, now_ns)
-            self._turn.set(transit.end_ns)
+            self._wait(transit.end_ns)
             sent(transit)
+        elif ready_ns is None:
+            self._turn.set(None)
         else:
-            self._turn.set(ready_ns)
+            self._wait(ready_ns)
+
+    def _wait(self, until_ns: int) -> None:
+        self._turn_ns = until_ns
+        self._turn.set(until_ns)

@@ -168,3 +168,26 @@ def sweep(
         jobs=jobs,
         as_json=as_json,
     )
+
+
+@app.command()
+def proxy(
+    preset: Preset,
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT that the node connects to.")
+    ] = "127.0.0.1:18830",
+    broker: Annotated[
+        str, typer.Option(help="HOST:PORT of the broker behind the link.")
+    ] = "127.0.0.1:1883",
+    speed: Annotated[
+        float, typer.Option(min=0.01, max=1000.0, help="Seconds of the link in one second.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of losses and jitter.")] = 0,
+    days: Days = 1.0,
+    fair_use: FairUse = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a link between a real node and a real broker, until it is stopped."""
+    with packages_of("link"):
+        from tactic.link.emulate import Emulation, run_proxy
+    run_proxy(Emulation(preset, listen, broker, speed, seed, days, fair_use), as_json)
