@@ -41,6 +41,7 @@ from tactic_gateway.topics import Topics
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "bundles/photo1000"
+DECODER = ROOT / "codec/tactic_codec/librans.c"
 LIMIT_S = 0.1
 SETTLING = 20_000
 _SECRET = bytes(range(32))
@@ -127,7 +128,7 @@ def fuzz_packets(inputs: int, seed: int) -> dict[str, object]:
     }
 
 
-def fuzz_decoder(inputs: int, seed: int) -> dict[str, object]:
+def fuzz_decoder(inputs: int, seed: int, source: Path = DECODER) -> dict[str, object]:
     """The C decoder under sanitisers, in a process of its own."""
     compiler = shutil.which("gcc")
     if compiler is None:
@@ -135,12 +136,14 @@ def fuzz_decoder(inputs: int, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "librans.so"
         flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
-        source = ROOT / "codec/tactic_codec/librans.c"
-        command = [compiler, *flags, "-shared", "-fPIC", "-o", str(library), str(source)]
+        flags += ["-shared", "-fPIC", f"-I{DECODER.parent}"]
+        command = [compiler, *flags, "-o", str(library), str(source)]
         subprocess.run(command, check=True)
         asked = [compiler, "-print-file-name=libasan.so"]
         preload = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-        environment = {"LD_PRELOAD": preload, "ASAN_OPTIONS": "detect_leaks=0"}
+        # Python's own allocator hides from the sanitiser where a buffer ends.
+        environment = {"PYTHONMALLOC": "malloc", "LD_PRELOAD": preload}
+        environment["ASAN_OPTIONS"] = "detect_leaks=0"
         done = subprocess.run(
             [sys.executable, streams.__file__, str(library), str(inputs), str(seed)],
             env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(sys.path)},

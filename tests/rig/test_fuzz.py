@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -34,6 +35,22 @@ def test_a_crash_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_mutated_streams_break_nothing() -> None:
     assert fuzz.fuzz_decoder(3000, seed=2) == {"streams": 3000, "findings": 0}
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.parametrize(
+    ("whole", "planted"),
+    [
+        ("r->words == r->end", "r->words == r->end + 2"),
+        ("for (i = 0; i < count; i++)", "for (i = 0; i <= count; i++)"),
+    ],
+    ids=["reads beyond the stream", "writes beyond the symbols"],
+)
+def test_a_planted_overrun_is_found(tmp_path: Path, whole: str, planted: str) -> None:
+    text = fuzz.DECODER.read_text()
+    assert whole in text
+    (tmp_path / "librans.c").write_text(text.replace(whole, planted))
+    assert fuzz.fuzz_decoder(3000, seed=2, source=tmp_path / "librans.c")["findings"] == 1
 
 
 def test_half_of_the_mutated_packets_have_a_right_check() -> None:
