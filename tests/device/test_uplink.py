@@ -17,6 +17,8 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from rig.proxy import Counter, Proxy
+from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind, Packet, unpack
 from tactic_delivery import ack
 from tactic_delivery.receiver import Receiver
@@ -44,14 +46,15 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 class Broker:
     """A mosquitto that can be stopped and started on one port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *settings: str) -> None:
         if MOSQUITTO is None:
             pytest.skip("mosquitto is not installed")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        lines = (f"listener {self.port} 127.0.0.1", "allow_anonymous true", *settings)
+        self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -75,6 +78,7 @@ class Gateway:
 
     def __init__(self, port: int, window: int = 16, deaf_to: int = 0) -> None:
         self.frames: list[Packet] = []
+        self.expiries: list[int | None] = []
         self.retained: dict[str, dict[str, Any]] = {}
         self._deaf_to = deaf_to
         self._window = window
@@ -108,6 +112,7 @@ class Gateway:
             self._deaf_to -= 1
             return
         packet = unpack(message.payload)
+        self.expiries.append(getattr(message.properties, "MessageExpiryInterval", None))
         receiver = self._receivers.setdefault(packet.boot, Receiver(packet.boot))
         if receiver.record(packet).new:
             self.frames.append(packet)
@@ -268,6 +273,80 @@ def test_the_last_will_carries_the_boot(
     until(lambda: gateway.retained["state"] == {"state": "offline", "boot": dispatch.boot})
     until(lambda: gateway.retained["state"]["state"] == "online")
     gateway.close()
+
+
+class Tap(Counter):
+    """Keeps what a client sends."""
+
+    heard = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self.heard += data
+        super().feed(data)
+
+
+def test_the_name_of_the_topic_travels_once(
+    broker: Broker,
+    dispatch: Dispatch,
+    start: Callable[[int], Uplink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rig.proxy.Counter", Tap)
+    broker.start()
+    gateway = Gateway(broker.port)
+    gateway.presence("online")
+    with Proxy(broker.port, Random(1)) as path:
+        start(path.port)
+        put(dispatch, 20)
+        until(lambda: dispatch.waiting == 0)
+        assert path.published >= 20
+    assert sorted(p.pkt for p in gateway.frames) == list(range(20))
+    assert Tap.heard.count(TOPICS.of("f").encode()) == 1
+    gateway.close()
+
+
+def test_a_frame_expires_at_its_deadline_at_the_node_and_at_the_broker(
+    broker: Broker, start: Callable[[int], Uplink], dispatch: Dispatch
+) -> None:
+    dispatch._outbox._deadline_ns = 2 * module.S
+    broker.start()
+    put(dispatch, 3)
+    uplink = start(broker.port)
+    until(lambda: dispatch.dropped() == {Reason.EXPIRED: 3})
+    gateway = Gateway(broker.port)
+    gateway.presence("online")
+    until(lambda: dispatch.waiting == 0)
+    dispatch._outbox._deadline_ns = 60 * module.S
+    put(dispatch, 2)
+    uplink.wake()
+    until(lambda: dispatch.waiting == 0)
+    frames = [p for p in gateway.frames if p.kind is Kind.FRAME]
+    assert [p.pkt for p in frames] == [4, 5]
+    # The report of what expired never expires.
+    assert gateway.expiries[0] is None
+    assert all(within is not None and 50 <= within <= 60 for within in gateway.expiries[-2:])
+    gateway.close()
+
+
+def test_a_frame_that_the_broker_would_not_take_is_given_up(
+    tmp_path: Path, dispatch: Dispatch, start: Callable[[int], Uplink], events: Events
+) -> None:
+    broker = Broker(tmp_path, "max_packet_size 2000")
+    broker.start()
+    try:
+        gateway = Gateway(broker.port)
+        gateway.presence("online")
+        put(dispatch, 1)
+        dispatch.put(Packet(Kind.FRAME, 0, 0, bytes(3000)), boot_clock_ns())
+        put(dispatch, 1)
+        start(broker.port)
+        until(lambda: dispatch.waiting == 0)
+        assert dispatch.dropped() == {Reason.OVERSIZED: 1}
+        (told,) = [event for event in events() if event["event"] == "dropped"]
+        assert "lower encoder.budget_bytes, or raise the broker's limit" in told["remedy"]
+        gateway.close()
+    finally:
+        broker.stop()
 
 
 @pytest.mark.parametrize("answer", [b"\x20\x02\x00\x01", b""], ids=["refuses", "hangs up"])
