@@ -18,7 +18,8 @@ from tactic_delivery.entry import PacketKey
 from tactic_delivery.ranges import Range
 from tactic_device.boot import next_boot
 from tactic_device.errors import OutboxError
-from tactic_device.outbox import Outbox
+from tactic_device.memory import Memory
+from tactic_device.outbox import Durability, Outbox
 from tactic_device.shelf import MOST_SEGMENTS
 
 MIB = 1 << 20
@@ -149,6 +150,33 @@ def test_durability_decides_when_to_sync(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(synced) == 2
     batch.tend(1_500_000_000)
     assert len(synced) == 3
+
+
+def written_bytes() -> int:
+    """Bytes that this process has made the kernel write to a disk; memory does not count."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
+
+
+@pytest.mark.parametrize(("durability", "most"), [("batch", 1.3), ("spill", 0.02)])
+def test_what_a_healthy_link_costs_the_disk(
+    tmp_path: Path, durability: Durability, most: float
+) -> None:
+    """``spill`` writes no frame; what little it writes are accounts."""
+    size_bytes, frames = 4096, 300
+    begun = written_bytes()
+    (tmp_path / "probe").write_bytes(bytes(1 << 16))
+    if written_bytes() - begun < 1 << 16:
+        pytest.skip("temporary files are not on a disk")
+    memory = Memory(Path("/dev/shm") / f"tactic-test-{os.getpid()}", 4 * MIB)
+    outbox = Outbox(tmp_path / "disk", Random(1), 4 * MIB, durability, memory=memory)
+    begun = written_bytes()
+    for n in range(frames):
+        key = outbox.put(frame(size_bytes), n * 100_000_000).entry.key
+        outbox.settle(key.boot, Range(max(0, key.pkt - 5), 1))
+    share = (written_bytes() - begun) / (frames * size_bytes)
+    outbox.close()
+    assert share <= most
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
+import subprocess
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,4 +162,61 @@ def test_a_gateways_disk_fails(
     assert wait_for_more(site, "the disk was mended") <= AVAILABLE_S
     assert device.wait(60) == 0
     check_account(site, {})
+    assert site.stop(gateway) == 0
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """An ext4 in a file, mounted at ``outbox``; what is called tells it to fail or to come back."""
+    image, copy, place = tmp_path / "card.img", tmp_path / "copy.img", tmp_path / "outbox"
+    place.mkdir()
+
+    def run(*command: object) -> int:
+        return subprocess.run([*map(str, command)], capture_output=True, check=False).returncode
+
+    def act(what: str) -> None:
+        if what == "fail":
+            assert not run("mount", "-o", "remount,abort", place)
+        else:
+            # While the node has files open there, the kernel does not forget that it failed.
+            assert not run("umount", "--lazy", place)
+            shutil.copy(image, copy)
+            assert run("e2fsck", "-fy", copy) <= 1
+            assert not run("mount", "-o", "loop", copy, place)
+
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    if run("mkfs.ext4", "-q", image) or run("mount", "-o", "loop", image, place):
+        pytest.skip("only root may mount a card")
+    yield act
+    run("umount", "--lazy", place)
+
+
+@pytest.mark.parametrize("durability", ["spill", "batch"])
+def test_a_card_remounts_itself_read_only(
+    site: Site, broker: Broker, card: Callable[[str], None], durability: str
+) -> None:
+    """What the kernel does after an error; the operator mounts a copy that was checked."""
+    outbox = {"durability": durability, "spill_after_s": 1.0}
+    source = {"fps": 10.0, "loop": True, "limit": 250, "drain_s": 60.0}
+    site.configure(broker.port, source=source, outbox=outbox)
+    gateway, device = site.start("gateway"), site.start("device")
+    site.wait_for(lambda: site.events("gateway", "gateway_ready"), "the gateway")
+    site.wait_for(lambda: results(site) >= 3, "the first results")
+    assert site.stop(gateway) == 0
+    site.wait_for(lambda: site.events("device", "gateway_offline"), "the gateway's goodbye")
+    time.sleep(3.0)
+    card("fail")
+    site.wait_for(lambda: site.events("device", "storage_failed"), "the fault in the log")
+    assert device.poll() is None
+    card("come back")
+    mended_s = time.monotonic()
+    gateway = site.start("gateway")
+    site.wait_for(lambda: site.events("device", "storage_works"), "the card to be used again")
+    wait_for_more(site, "the card was mended")
+    assert time.monotonic() - mended_s <= AVAILABLE_S
+    assert device.wait(60) == 0
+    (stopped,) = site.events("device", "stopped")
+    print(stopped["ledger"])
+    check_account(site, stopped["ledger"]["dropped"])
     assert site.stop(gateway) == 0
