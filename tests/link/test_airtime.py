@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tactic_link.airtime import AirtimeBudget
 
 AIRTIME, WINDOW = 36, 3600
-wishes = st.lists(st.tuples(st.integers(0, 900), st.integers(1, 36)), max_size=60)
+wishes = st.lists(st.tuples(st.integers(0, 900), st.integers(1, 36)), max_size=25)
 
 
 def sent_within(sent: list[tuple[int, int]], start: int, end: int) -> int:
@@ -23,6 +23,7 @@ def most_in_any_window(sent: list[tuple[int, int]]) -> int:
     return max((sent_within(sent, start, start + WINDOW) for start in starts), default=0)
 
 
+@settings(deadline=None)
 @given(wishes)
 def test_no_sliding_window_holds_more_than_the_budget(drawn: list[tuple[int, int]]) -> None:
     budget = AirtimeBudget(AIRTIME, WINDOW)
@@ -40,6 +41,7 @@ def test_no_sliding_window_holds_more_than_the_budget(drawn: list[tuple[int, int
     assert all(a[1] <= b[0] for a, b in pairwise(sent))
 
 
+@settings(deadline=None)
 @given(wishes)
 def test_one_moment_earlier_would_be_too_much(drawn: list[tuple[int, int]]) -> None:
     budget = AirtimeBudget(AIRTIME, WINDOW)

@@ -70,6 +70,8 @@ async def _serve(link: Proxy, contacts: Contacts, wanted: Emulation, as_json: bo
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with link:
+        if as_json:
+            print(json.dumps({"event": "listening", "address": place(link.address)}), flush=True)
         ways = f"{place(link.address)} → {wanted.preset} → {wanted.broker}"
         _say(f"{ways}, {wanted.speed:g} × real time", as_json)
         while not stopped.is_set():
