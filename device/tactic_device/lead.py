@@ -87,14 +87,17 @@ class Lead:
         shelf.journal.append(RecordType.ACCOUNT, self._account(shelf, whole).pack())
         shelf.gone.clear()
 
-    def to_disk(self, packets: Packets) -> None:
+    def to_disk(self, packets: Packets, suspect: int | None = None) -> None:
         """Copy packets to the disk, which leads from then on; memory counts no more.
 
-        If it fails, the disk may know of the new epoch: memory must be told before anything else.
+        ``suspect`` as in `restart`. If it fails, the disk may know of the new epoch: memory must be
+        told before anything else.
         """
         self.disk.begin()
         for key, data in packets:
             self.disk.keep(key, data)
+        if suspect in self.disk.journal.segments:
+            self.disk.move(suspect)
         former, self.log = self.log, self.disk
         self._epoch += 1
         try:

@@ -94,7 +94,7 @@ class Media:
         memory = self.lead.memory if self.lead.memory_leads else None
         packets = memory.collect(memory.keys) if memory else []
         packets += self.afloat.items()
-        if self.attempt(self.disk, lambda: self.lead.to_disk(packets)):
+        if self.attempt(self.disk, lambda: self.lead.to_disk(packets, self._suspect)):
             self._works(self.disk)
             return True
         if memory:

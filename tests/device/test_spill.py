@@ -124,6 +124,19 @@ def test_after_a_kill_everything_is_there(tmp_path: Path, medium: Medium) -> Non
     again.close()
 
 
+@pytest.mark.parametrize("durability", ["spill", "batch"])
+def test_what_a_killed_run_left_is_on_the_disk_once_the_next_one_has_begun(
+    tmp_path: Path, medium: Medium, durability: Durability
+) -> None:
+    outbox = open_at(tmp_path, durability=durability)
+    keys = {put(outbox, n / 100) for n in range(5)}
+    let_die(outbox)
+    again = open_at(tmp_path, 1, durability)
+    medium.cut_power(tmp_path / "disk", tmp_path / "ram")
+    let_die(again)
+    assert frames(open_at(tmp_path, 2, durability)) == keys
+
+
 @pytest.mark.parametrize("seconds", [20, 70, 200])
 def test_a_power_cut_costs_at_most_the_last_seconds_and_says_so(
     tmp_path: Path, medium: Medium, seconds: int
