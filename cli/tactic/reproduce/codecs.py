@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
@@ -216,7 +217,11 @@ class OurCodec(Codec):
     @property
     def name(self) -> str:
         """``codec-ours-s1``, ``codec-ours-started-s1``."""
-        return f"codec-ours{'-started' if self.start else ''}-s{self.seed}"
+        return f"codec-{self._kind}-s{self.seed}"
+
+    @property
+    def _kind(self) -> str:
+        return "ours-started" if self.start else "ours"
 
     @property
     def levels(self) -> int:
@@ -230,7 +235,7 @@ class OurCodec(Codec):
 
     def images(self) -> dict[str, int]:
         """Drawn, then codec and head."""
-        joint = sum(stage.steps for stage in self.ours.joint) * self.ours.batch
+        joint = sum(stage.steps for stage in self._joint) * self.ours.batch
         drawn = sum(stage.steps for stage in self.ours.begin) * self.ours.batch
         return {JOINT: joint, DRAWN: 0 if self.start else drawn}
 
@@ -246,9 +251,38 @@ class OurCodec(Codec):
         """With rate levels and labels."""
         ours = self.ours
         model = Model(arch="lapped", channels=ours.channels, levels=ours.levels, step=ours.step)
-        stages = ours.joint if self.start else ours.begin + ours.joint
+        stages = self._joint if self.start else ours.begin + self._joint
         head = self.clean.weights(place)
         return self._config(place, model, stages, ours.batch, self.start, head)
+
+    @property
+    def _joint(self) -> tuple[Stage, ...]:
+        return self.ours.joint
+
+
+class OneLevel(OurCodec):
+    """Ours from the same start, but for one rate level, and whole streams only."""
+
+    level: int
+    share: float
+    """Of the steps of the codec for all levels, of which each level has its part."""
+
+    @property
+    def _kind(self) -> str:
+        return f"{super()._kind}-only{self.level}"
+
+    @property
+    def _joint(self) -> tuple[Stage, ...]:
+        return tuple(
+            stage.model_copy(
+                update={
+                    "steps": math.ceil(self.share * stage.steps),
+                    "level": self.level,
+                    "tail_drop": 0.0,
+                }
+            )
+            for stage in self.ours.joint
+        )
 
 
 def short(beta: float) -> str:

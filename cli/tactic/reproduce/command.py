@@ -87,6 +87,19 @@ def beyond(
 
 
 @app.command()
+def levels(
+    preset: Preset = "cpu",
+    out: Out = OUT,
+    start: Start = None,
+    cell: OneCell = None,
+    listing: Listing = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare our codec for all rate levels with one trained for each level alone."""
+    _run("levels", preset, out, start, cell, listing, as_json)
+
+
+@app.command()
 def report(
     results: Annotated[list[Path], typer.Argument(help="Folders with table1.json and so on.")],
     out: Annotated[Path, typer.Option(help="Page to write; figures go into img beside it.")],

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tactic.evaluate import about
-from tactic.reproduce import beyond, layouts, notes, plans, tables
+from tactic.reproduce import beyond, layouts, notes, one_level, plans, tables
 from tactic.reproduce.cell import Cell, Json, Result
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.plans import Cells
@@ -79,6 +79,13 @@ EXPERIMENTS = {
         layouts.beyond,
         notes.of_beyond,
         drawn=True,
+    ),
+    "levels": Experiment(
+        "One model for all rate levels against one for each",
+        plans.levels,
+        one_level.levels_rows,
+        layouts.levels,
+        notes.of_levels,
     ),
 }
 

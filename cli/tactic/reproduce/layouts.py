@@ -125,6 +125,30 @@ def beyond(rows: Sequence[Json]) -> str:
     return "\n".join(filter(None, parts))
 
 
+def levels(rows: Sequence[Json]) -> str:
+    """Each level by both models."""
+    header = (
+        "rate level",
+        "trained for",
+        "accuracy, % [95 %]",
+        "bytes",
+        "bytes of all levels ÷ its own, at its accuracy",
+    )
+    return table(
+        header,
+        [
+            [
+                row["setting"].removeprefix("level "),
+                row["method"],
+                spread(row["accuracy"], row["accuracy_interval"]),
+                number(row["bytes"]),
+                times(row["ratio"], row["ratio_interval"]) if "ratio" in row else "",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def _compared(rows: Sequence[Json]) -> str:
     header = (
         "tactic against",

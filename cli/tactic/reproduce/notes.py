@@ -84,3 +84,16 @@ def of_beyond(rows: Sequence[Json]) -> list[str]:
         elif interval is None or interval[0] <= 1:
             found.append(f"That tactic beats {row['method']} is not shown: {ratio:.2f} ×.")
     return found
+
+
+def of_levels(rows: Sequence[Json]) -> list[str]:
+    """Levels at which a model of its own is shown to need fewer bytes, or to be more accurate."""
+    found = []
+    for row in (row for row in rows if "ratio" in row):
+        alone = f"A model for {row['setting']} alone"
+        if row["ratio"] is None:
+            found.append(f"{alone} is more accurate than the model for all levels at any.")
+        elif row["ratio_interval"] and row["ratio_interval"][0] > 1:
+            saved = _POINTS * (1 - 1 / row["ratio"])
+            found.append(f"{alone} needs {saved:.0f} % fewer bytes at equal accuracy.")
+    return found

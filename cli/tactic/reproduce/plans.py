@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tactic.reproduce.cell import Cell
-from tactic.reproduce.codecs import Agnostic, Aware, Drawn, OurCodec
+from tactic.reproduce.codecs import Agnostic, Aware, Drawn, OneLevel, OurCodec
 from tactic.reproduce.cost import Cost
 from tactic.reproduce.heads import CleanHead, Uncompressed
 from tactic.reproduce.learned import Learned
@@ -79,17 +79,14 @@ class Cells:
 
     def ours(self, seed: int) -> list[Learned]:
         """Our codec at each of its rate levels."""
-        p = self.preset
-        codec = OurCodec(
-            seed=seed,
-            photos=p.photos,
-            head=p.head,
-            workers=p.workers,
-            clean=self.clean(seed),
-            ours=p.ours,
-            start=self.start,
-        )
-        return [self._learned(codec, level) for level in range(p.ours.levels)]
+        codec = self._our_codec(seed)
+        return [self._learned(codec, level) for level in range(codec.levels)]
+
+    def one_level(self, seed: int, level: int) -> Learned:
+        """Our codec, trained for this rate level alone."""
+        parts = dict(self._our_codec(seed))
+        codec = OneLevel(**parts, level=level, share=self.preset.one_level_share)
+        return self._learned(codec, level)
 
     def shortened(self, seed: int) -> list[Shortened]:
         """Half of the bytes of each of them that has layers to leave off."""
@@ -109,6 +106,18 @@ class Cells:
             head_px=p.tune.head_px,
             ours=p.ours,
             channels=p.channels,
+        )
+
+    def _our_codec(self, seed: int) -> OurCodec:
+        p = self.preset
+        return OurCodec(
+            seed=seed,
+            photos=p.photos,
+            head=p.head,
+            workers=p.workers,
+            clean=self.clean(seed),
+            ours=p.ours,
+            start=self.start,
         )
 
     def _drawn(self, seed: int) -> Drawn:
@@ -212,3 +221,10 @@ def beyond(cells: Cells) -> list[Cell]:
             for quality in qualities
         ),
     ]
+
+
+def levels(cells: Cells) -> list[Cell]:
+    """Our codec at each rate level, and one trained for each level alone."""
+    seed = cells.preset.seeds[0]
+    ours = cells.ours(seed)
+    return [cells.clean(seed), *ours, *(cells.one_level(seed, cell.level) for cell in ours)]

@@ -92,6 +92,8 @@ class Preset(Section):
     scales: tuple[float, ...]
     """Sizes at which they are run, relative to the photo's sides."""
     ours: Ours
+    one_level_share: float = 1.0
+    """Steps of a codec for one rate level in ``levels``, relative to that for all of them."""
     roads: Roads
     images_per_s: Mapping[str, float]
     """Rough speed of training a codec (``drawn``), codec and head (``joint``) and a head
@@ -235,6 +237,7 @@ CPU = Preset(
     ours=Ours(
         channels=64, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], joint=_CPU_STAGES[1]
     ),
+    one_level_share=1 / 3,
     roads=_CPU_ROADS,
     images_per_s={DRAWN: 60, JOINT: 20, TUNED: 45, ANSWERED: 100, CODED: 100},
 )
