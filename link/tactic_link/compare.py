@@ -17,7 +17,7 @@ from tactic_link.simulator import simulate
 from tactic_link.traces import Setting, Traces
 
 OURS = "tactic"
-#: points of accuracy below the head on uncompressed photos that a setting may lose
+#: accuracy below that of the head on uncompressed photos that a setting may lose, unless told
 LOSS = 0.10
 #: settings of one codec that are simulated, of those that promise most
 _KEPT = 2
@@ -81,11 +81,14 @@ class Comparison:
     scenario : Scenario
     traces : Traces
     contenders : tuple of Contender
+    loss : float
+        Accuracy that a setting that competes may lose.
     """
 
     scenario: Scenario
     traces: Traces
     contenders: tuple[Contender, ...]
+    loss: float
 
     @property
     def codecs(self) -> list[str]:
@@ -118,6 +121,7 @@ def compare(
     seeds: Sequence[int],
     jobs: int,
     done: Callable[[], None],
+    loss: float = LOSS,
 ) -> Comparison:
     """Simulate the settings that promise most of every codec, and every level of tactic.
 
@@ -130,21 +134,23 @@ def compare(
         Processes.
     done : callable
         Called after each simulation.
+    loss : float
+        Accuracy that a setting that competes may lose.
     """
-    contenders = shortlist(scenario, traces)
+    contenders = shortlist(scenario, traces, loss)
     tasks = [(scenario, contender.setting, seed) for contender in contenders for seed in seeds]
     outcomes = run_all(simulate, tasks, jobs, done)
     for number, outcome in enumerate(outcomes):
         contenders[number // len(seeds)].outcomes.append(outcome)
-    return Comparison(scenario, traces, tuple(contenders))
+    return Comparison(scenario, traces, tuple(contenders), loss)
 
 
-def shortlist(scenario: Scenario, traces: Traces) -> list[Contender]:
+def shortlist(scenario: Scenario, traces: Traces, loss: float = LOSS) -> list[Contender]:
     """Choose what to simulate: the settings of each codec that promise most, and all levels."""
     found: list[Contender] = []
     for codec in dict.fromkeys(setting.codec for setting in traces.settings):
         mine = [
-            Contender(s, s.accuracy >= traces.clean_accuracy - LOSS)
+            Contender(s, s.accuracy >= traces.clean_accuracy - loss)
             for s in traces.settings
             if s.codec == codec
         ]

@@ -7,10 +7,19 @@ from typing import Any
 
 from rich.console import Console
 
-from tactic_link.compare import LOSS, Comparison
+from tactic_link.compare import Comparison
 from tactic_link.words import duration, money, table
 
 Json = dict[str, Any]
+
+_LEAST_WIDTH = 126
+
+
+def open_console() -> Console:
+    """Standard output, wide enough for the tables: a cell that is cut off says nothing."""
+    console = Console(highlight=False)
+    console.width = max(console.width, _LEAST_WIDTH)
+    return console
 
 
 def show_comparison(comparison: Comparison, result: Json, console: Console) -> None:
@@ -22,7 +31,7 @@ def show_comparison(comparison: Comparison, result: Json, console: Console) -> N
         f"{result['photos']} photos, uncompressed {result['clean_accuracy']:.1%}, "
         f"{result['seeds']} seed{'s' * (result['seeds'] > 1)}"
     )
-    rows = table(f"dim: below {needed:.1%} accuracy ({LOSS:.0%} less than uncompressed)")
+    rows = table(f"dim: below {needed:.1%} accuracy ({comparison.loss:.0%} less than uncompressed)")
     for name in ("codec", "setting"):
         rows.add_column(name, no_wrap=True)
     headings = ("B/frame", "accuracy", "frames", "correct", "", "MB", "cost", "kJ", "p50", "p95")

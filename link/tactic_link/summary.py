@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tactic_link.compare import LOSS, OURS, Comparison, Contender
+from tactic_link.compare import OURS, Comparison, Contender
 from tactic_link.outcome import InContact
 from tactic_link.scenario import DAY_S
 
@@ -32,7 +32,7 @@ def summarise(name: str, comparison: Comparison) -> Json:
         "seeds": len(comparison.contenders[0].outcomes),
         "photos": traces.photos,
         "clean_accuracy": traces.clean_accuracy,
-        "accuracy_needed": traces.clean_accuracy - LOSS,
+        "accuracy_needed": traces.clean_accuracy - comparison.loss,
         "codecs": {codec: _codec(comparison, codec) for codec in comparison.codecs},
         "settings": [_setting(comparison, each) for each in comparison.contenders],
         "correct_ratio": _ratios(comparison),

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 MOST_PHOTOS = 1 << 16
 _ARRAYS = ("packet_bytes", "right", "clean_right")
+_NO_TRACES = (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile)
 _REMEDY = "make it again with tactic link measure"
 
 
@@ -141,13 +142,13 @@ def read(path: Path) -> Traces:
         The file is missing or holds no traces.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             sizes, right, clean = (np.asarray(file[name]) for name in _ARRAYS)
             text = json.loads(bytes(file["text"]))
         return _traces(text, sizes.astype(np.int64), right.astype(np.float64), clean)
     except OSError as fault:
         raise LinkError(f"{path}: {fault.strerror or fault}; {_REMEDY}") from fault
-    except (AttributeError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as fault:
+    except _NO_TRACES as fault:
         raise LinkError(f"{path}: no traces ({fault}); {_REMEDY}") from fault
 
 

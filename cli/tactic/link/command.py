@@ -38,6 +38,10 @@ Nodes = Annotated[int, typer.Option(min=1, max=1000, help="Camera nodes.")]
 Fps = Annotated[float, typer.Option(min=1e-6, max=100.0, help="Frames a second of each node.")]
 Outbox = Annotated[float, typer.Option(min=0.01, help="Room of each node's outbox, MB.")]
 FairUse = Annotated[bool, typer.Option(help="Keep to optional budgets, such as TTN's, too.")]
+Within = Annotated[
+    float,
+    typer.Option(min=0.0, max=100.0, help="Points of accuracy that a setting may lose to compete."),
+]
 Seeds = Annotated[int, typer.Option(min=1, max=1000, help="Simulations of each setting.")]
 Jobs = Annotated[int, typer.Option(min=1, max=256, help="Processes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object only.")]
@@ -104,6 +108,7 @@ def simulate(
     fps: Fps = 1.0,
     outbox: Outbox = 64.0,
     fair_use: FairUse = False,
+    within: Within = 10.0,
     elements: Elements = None,
     satellite: Satellite = None,
     station: Station = None,
@@ -121,7 +126,7 @@ def simulate(
     run_simulate(
         preset,
         Source(traces, bundle, photos, match, limit, against),
-        World(days, nodes, fps, outbox, fair_use),
+        World(days, nodes, fps, outbox, fair_use, within),
         Orbit(elements, satellite, tuple(station or ()), mask, start),
         seeds=seeds,
         jobs=jobs,
@@ -151,6 +156,7 @@ def sweep(
     fps: Fps = 1.0,
     outbox: Outbox = 64.0,
     fair_use: FairUse = False,
+    within: Within = 10.0,
     seeds: Seeds = 1,
     jobs: Jobs = 1,
     as_json: AsJson = False,
@@ -163,7 +169,7 @@ def sweep(
         preset,
         vary,
         Source(traces, bundle, photos, match, limit, against),
-        World(days, nodes, fps, outbox, fair_use),
+        World(days, nodes, fps, outbox, fair_use, within),
         seeds=seeds,
         jobs=jobs,
         as_json=as_json,

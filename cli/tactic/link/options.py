@@ -100,6 +100,8 @@ class World:
     fps : float
     outbox_mb : float
     fair_use : bool
+    within : float
+        Points of accuracy that a setting that competes may lose.
     """
 
     days: float
@@ -107,6 +109,12 @@ class World:
     fps: float
     outbox_mb: float
     fair_use: bool
+    within: float
+
+    @property
+    def loss(self) -> float:
+        """The same as a share."""
+        return self.within / 100.0
 
     def scenario(self, preset: Preset, start: str | None) -> tuple[Scenario, list[str]]:
         """The scenario over a link, and what to know about its elements.

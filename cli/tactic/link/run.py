@@ -75,14 +75,14 @@ def run_simulate(
         One line that names the cause and the remedy.
     """
     scenario, warnings = world.scenario(orbit.of(open_preset(name)), orbit.start)
-    found = _compare(scenario, traces_of(source), seeds, jobs)
+    found = _compare(scenario, world.loss, traces_of(source), seeds, jobs)
     result = summarise(name, found)
     if out:
         _keep(found, result, out)
     if as_json:
         print(json.dumps(result))
         return
-    console = Console(highlight=False)
+    console = report.open_console()
     report.show_comparison(found, result, console)
     for line in warnings:
         console.print(line)
@@ -113,12 +113,13 @@ def run_sweep(
     points = []
     for value in varied.values:
         scenario = _varied(preset, world, varied, value)
-        points.append((f"{value:g}", summarise(name, _compare(scenario, known, seeds, jobs))))
+        found = _compare(scenario, world.loss, known, seeds, jobs)
+        points.append((f"{value:g}", summarise(name, found)))
     if as_json:
         rows = [{varied.key: float(value), **result} for value, result in points]
         print(json.dumps({"preset": name, "vary": varied.key, "points": rows}))
     else:
-        report.show_sweep(varied.key, points, Console(highlight=False))
+        report.show_sweep(varied.key, points, report.open_console())
 
 
 def _varied(preset: Preset, world: World, varied: Varied, value: float) -> Scenario:
@@ -131,10 +132,10 @@ def _varied(preset: Preset, world: World, varied: Varied, value: float) -> Scena
     return world.scenario(preset, None)[0]
 
 
-def _compare(scenario: Scenario, known: Traces, seeds: int, jobs: int) -> Comparison:
-    total = len(shortlist(scenario, known)) * seeds
+def _compare(scenario: Scenario, loss: float, known: Traces, seeds: int, jobs: int) -> Comparison:
+    total = len(shortlist(scenario, known, loss)) * seeds
     with _progress("simulations", total) as done:
-        return compare(scenario, known, range(seeds), jobs, lambda: done(1))
+        return compare(scenario, known, range(seeds), jobs, lambda: done(1), loss)
 
 
 def _chosen(known: Traces, rivals: list[str]) -> Traces:
