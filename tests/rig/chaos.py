@@ -3,7 +3,8 @@
 ``python -m rig.chaos [--json]``, or ``make chaos``. Real processes, a real mosquitto with its
 default settings, and a tiny bundle, so that delivery sets the pace. At the end every frame that
 the node captured must be stored once and answered once, and the node's ledger must say the same.
-The control (`rig.forgetful`) goes through the same and loses frames, or the test proves nothing.
+The control (`rig.forgetful`) goes through milder weather and loses frames, or the test proves
+nothing.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ class Site:
             f'[source]\nkind = "folder"\npath = "pictures"\nfps = {FPS}\nloop = true\n'
             f'limit = {limit}\ndrain_s = {_CALM_S}\n[encoder]\nruntime = "onnxruntime"\n'
             f'[outbox]\npath = "outbox"\nram_path = "{self.memory}/outbox"\n'
+            # So that the node is killed while it sends, not while it waits for its turn.
+            "[sending]\nstart_within_s = 0.1\n"
             f'[mqtt]\nhost = "127.0.0.1"\nport = {self.uplink.port}\n'
         )
         command = [*PYTHON, "tactic", "device", "run", "--config", "device.toml"]
@@ -119,7 +122,7 @@ class Site:
         """The node that forgets at PUBACK."""
         (self.folder / "forgetful").mkdir()
         command = [sys.executable, forgetful.__file__, str(self.uplink.port), "forgetful"]
-        fps = 2 * frames / self.plan.seconds
+        fps = 1.25 * frames / self.plan.seconds
         return self._child("forgetful", [*command, str(frames), str(fps)], stack)
 
     def torment(self, node: Child) -> None:
@@ -239,7 +242,15 @@ def main() -> int:
     given = vars(parser.parse_args())
     as_json = given.pop("json")
     plan = Plan(**given)
-    mild = Plan(plan.frames // 10, plan.device // 10, plan.broker // 5, plan.gateway // 5, 6, 25.0)
+    mild = Plan(
+        frames=max(100, plan.frames // 10),
+        device=plan.device // 10,
+        broker=max(1, plan.broker // 5),
+        gateway=max(2, plan.gateway // 5),
+        cuts=6,
+        seconds=25.0,
+        seed=plan.seed,
+    )
     if mosquitto() is None:
         _say("mosquitto is not installed; apt install mosquitto")
         return 2
