@@ -13,10 +13,12 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tactic_delivery.entry import PacketKey
+from tactic_codec.packet import Kind
+from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.keyset import KeySet
 from tactic_delivery.pending import Pending
 from tactic_device.records import UNSYNCED_NUMBERS, Account, RecordType
@@ -43,6 +45,11 @@ class Lead:
         The last one, and the last that the disk names.
     memory_leads : bool
         As the logs say.
+
+    Attributes
+    ----------
+    in_hand : Entry or None
+        A packet that has its number and is in no log yet.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Lead:
         self.memory = memory
         self.log = memory if memory and memory_leads else disk
         self.closing = False
+        self.in_hand: Entry | None = None
         self._pending = pending
         self._epoch = epoch
         self._base = base
@@ -160,6 +168,12 @@ class Lead:
 
     def _account(self, shelf: Shelf, whole: bool) -> Account:
         other = self.disk if shelf is self.memory else self.memory
+        ledger = self._pending.ledger
+        elsewhere = other.keys if other and self.memory_leads else KeySet()
+        if self.in_hand and shelf is not self.log:
+            # It will be in the other log, and a power cut would leave nothing else that names it.
+            ledger = replace(ledger, captured=ledger.captured + (self.in_hand.kind is Kind.FRAME))
+            elsewhere = KeySet([*elsewhere.ranges(), (*self.in_hand.key, 1)])
         return Account(
             boot=self._pending.boot,
             epoch=self._epoch,
@@ -167,12 +181,12 @@ class Lead:
             leads=shelf is self.log,
             machine=self._machine,
             spare=self._spare(shelf),
-            ledger=self._pending.ledger,
+            ledger=ledger,
             following=self._pending.next_numbers(),
             whole=whole,
             here=shelf.keys,
             gone=shelf.gone,
-            elsewhere=other.keys if other and self.memory_leads else KeySet(),
+            elsewhere=elsewhere,
         )
 
     def _spare(self, shelf: Shelf) -> int:

@@ -165,12 +165,13 @@ class Outbox:
         drops = list(self.tend(now_ns))
         packet = self._seal(self.pending.stamp(packet))
         entry = Entry.of(packet, self._expiry(now_ns))
-        given_up = self._make_room(entry)
-        if not any(decision.newcomers for decision in given_up):
-            if self._storage.write(RecordType.PACKET, pack(packet), entry.key):
-                self.pending.put(entry)
-            else:
-                given_up += self._drop([entry], Reason.STORAGE)
+        with self._storage.in_hand(entry):
+            given_up = self._make_room(entry)
+            if not any(decision.newcomers for decision in given_up):
+                if self._storage.write(RecordType.PACKET, pack(packet), entry.key):
+                    self.pending.put(entry)
+                else:
+                    given_up += self._drop([entry], Reason.STORAGE)
         return Admission(entry, (*drops, *given_up))
 
     def settle(self, boot: int, settled: Range) -> int:

@@ -6,9 +6,10 @@ done later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from tactic_delivery.entry import PacketKey
+from tactic_delivery.entry import Entry, PacketKey
 from tactic_device.lead import Lead
 from tactic_device.media import Media
 from tactic_device.records import RecordType
@@ -70,6 +71,15 @@ class Storage:
             self.media.empty_memory()
         for shelf in self._lead.shelves:
             shelf.close()
+
+    @contextmanager
+    def in_hand(self, entry: Entry) -> Iterator[None]:
+        """While a packet that has its number is being put."""
+        self._lead.in_hand = entry
+        try:
+            yield
+        finally:
+            self._lead.in_hand = None
 
     def write(
         self, kind: RecordType, body: bytes, key: PacketKey | None = None, skip: int = 0

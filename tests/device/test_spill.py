@@ -208,6 +208,23 @@ def test_memory_that_is_full_spills_early(tmp_path: Path, medium: Medium) -> Non
     outbox.close()
 
 
+def test_a_packet_for_which_memory_had_to_make_room_is_named_after_a_power_cut(
+    tmp_path: Path, medium: Medium
+) -> None:
+    """The disk is told of its number before it is in memory."""
+    outbox = open_at(tmp_path)
+    lead = outbox._storage._lead
+    while not lead.disk.keys:
+        last = put(outbox, 1, 30_000)
+    medium.cut_power(tmp_path / "disk", tmp_path / "ram")
+    let_die(outbox)
+    again = open_at(tmp_path)
+    assert last not in frames(again)
+    assert named(again)[last] is Reason.LOST
+    assert again.pending.ledger.captured == last.pkt + 1
+    again.close()
+
+
 def test_backlog_on_the_disk_shrinks_as_it_is_settled(tmp_path: Path, medium: Medium) -> None:
     outbox = open_at(tmp_path)
     keys = [put(outbox, second, 30_000) for second in range(200)]
