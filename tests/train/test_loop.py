@@ -18,8 +18,9 @@ from tactic_train import checkpoint, loop
 from tactic_train.batches import some_crops
 from tactic_train.config import TrainConfig
 from tactic_train.errors import CheckpointError, HeadError, TrainError
-from tactic_train.loop import RATES_LEARNING_RATE, WARM_UP_STEPS, build, learning_rate, train
+from tactic_train.loop import RATES_LEARNING_RATE, build, train
 from tactic_train.rounding import rounded
+from tactic_train.steps import WARM_UP_STEPS, learning_rate
 
 Toy = Callable[..., TrainConfig]
 LAPPED = {"arch": "lapped", "channels": 4, "levels": 3}
@@ -28,16 +29,16 @@ DIE_AT_STEP_3 = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from tactic_train import loop
+from tactic_train import loop, steps
 from tactic_train.config import TrainConfig
 
 torch.set_num_threads(1)
-usual = loop.learning_rate
+usual = steps.learning_rate
 def fatal(stage, step):
     if stage.alpha and step == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return usual(stage, step)
-loop.learning_rate = fatal
+steps.learning_rate = fatal
 loop.train(TrainConfig.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
 """
 
