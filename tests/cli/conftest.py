@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from tactic.reproduce.presets import Preset
+    from tactic.reproduce.preset import Preset
 
 Done = subprocess.CompletedProcess[str]
 Tactic = Callable[..., Done]
@@ -101,7 +101,8 @@ def road_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy_preset(two_classes: Path, road_scenes: Path) -> Preset:
     """Everything as small as it can be; a cell takes a second."""
-    from tactic.reproduce.presets import CPU, Preset
+    from tactic.reproduce.preset import Preset
+    from tactic.reproduce.presets import CPU
 
     tune = {"steps": 2, "batch": 4, "learning_rate": 1e-3, "head_px": 32}
     training = {"steps": 2, "batch": 4, "learning_rate": 1e-3, "final_learning_rate": 1e-4}

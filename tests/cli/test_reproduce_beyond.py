@@ -16,7 +16,7 @@ from tactic.reproduce.cost import count_macs
 from tactic.reproduce.experiment import EXPERIMENTS, make_report
 from tactic.reproduce.figure import write_figure
 from tactic.reproduce.plans import Cells
-from tactic.reproduce.presets import Preset
+from tactic.reproduce.preset import Preset
 from tactic_codec.packet import HEADER_BYTES
 from tactic_train.networks import PaperCodec
 

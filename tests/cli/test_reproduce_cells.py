@@ -21,7 +21,7 @@ from tactic.reproduce.heads import CleanHead, fresh_head, weights_file
 from tactic.reproduce.lab import Lab, with_bases
 from tactic.reproduce.learned import Learned
 from tactic.reproduce.plans import Cells
-from tactic.reproduce.presets import HeadChoice, Preset
+from tactic.reproduce.preset import HeadChoice, Preset
 from tactic_train.errors import DataError
 from tactic_train.heads import make_head
 from tactic_train.tune import save_weights

@@ -14,7 +14,7 @@ from tactic.reproduce.codecs import OneLevel
 from tactic.reproduce.experiment import make_report
 from tactic.reproduce.lab import Lab
 from tactic.reproduce.plans import Cells
-from tactic.reproduce.presets import Preset
+from tactic.reproduce.preset import Preset
 
 PHOTOS = 100
 

@@ -13,7 +13,7 @@ from tactic.reproduce.cell import Figures, Result
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.experiment import EXPERIMENTS, as_markdown, make_report, read_report
 from tactic.reproduce.plans import Cells
-from tactic.reproduce.presets import Preset
+from tactic.reproduce.preset import Preset
 from tactic.reproduce.run import run_experiment
 from tactic_codec.packet import HEADER_BYTES
 

@@ -12,7 +12,7 @@ from tactic.reproduce.cell import Cell, Figures, Json, Place
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Photos
 from tactic.reproduce.heads import CleanHead
-from tactic.reproduce.presets import DRAWN, JOINT, HeadChoice, Ours, Training
+from tactic.reproduce.preset import DRAWN, JOINT, HeadChoice, Ours, Training
 from tactic_train import checkpoint
 from tactic_train.config import Data, HeadConfig, Model, Stage, TrainConfig
 from tactic_train.loop import build, train

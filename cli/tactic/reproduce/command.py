@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -24,79 +25,49 @@ Start = Annotated[
 ]
 
 
-@app.command()
-def table1(
-    preset: Preset = "cpu",
-    out: Out = OUT,
-    cell: OneCell = None,
-    listing: Listing = False,
-    as_json: AsJson = False,
-) -> None:
-    """Accuracy and rate of the paper's model beside JPEG."""
-    _run("table1", preset, out, None, cell, listing, as_json)
+QUESTIONS = {
+    "table1": "Accuracy and rate of the paper's model beside JPEG.",
+    "table2": "Training with the task against training without, several seeds.",
+    "table3": "Segmentation: training with the task against training without, by three losses.",
+}
+QUESTIONS_OF_OURS = {
+    "fig2": "Draw accuracy over bits per pixel: table1 and our codec.",
+    "beyond": "Compare our codec with JPEG, WebP and AVIF, each with a head tuned to it.",
+    "levels": "Compare our codec for all rate levels with one trained for each level alone.",
+}
 
 
-@app.command()
-def table2(
-    preset: Preset = "cpu",
-    out: Out = OUT,
-    cell: OneCell = None,
-    listing: Listing = False,
-    as_json: AsJson = False,
-) -> None:
-    """Training with the task against training without, several seeds."""
-    _run("table2", preset, out, None, cell, listing, as_json)
+def _command(name: str) -> Callable[..., None]:
+    def run(
+        preset: Preset = "cpu",
+        out: Out = OUT,
+        cell: OneCell = None,
+        listing: Listing = False,
+        as_json: AsJson = False,
+    ) -> None:
+        _run(name, preset, out, None, cell, listing, as_json)
+
+    return run
 
 
-@app.command()
-def table3(
-    preset: Preset = "cpu",
-    out: Out = OUT,
-    cell: OneCell = None,
-    listing: Listing = False,
-    as_json: AsJson = False,
-) -> None:
-    """Segmentation: training with the task against training without, by three losses."""
-    _run("table3", preset, out, None, cell, listing, as_json)
+def _command_of_ours(name: str) -> Callable[..., None]:
+    def run(
+        preset: Preset = "cpu",
+        out: Out = OUT,
+        start: Start = None,
+        cell: OneCell = None,
+        listing: Listing = False,
+        as_json: AsJson = False,
+    ) -> None:
+        _run(name, preset, out, start, cell, listing, as_json)
+
+    return run
 
 
-@app.command()
-def fig2(
-    preset: Preset = "cpu",
-    out: Out = OUT,
-    start: Start = None,
-    cell: OneCell = None,
-    listing: Listing = False,
-    as_json: AsJson = False,
-) -> None:
-    """Draw accuracy over bits per pixel: table1 and our codec."""
-    _run("fig2", preset, out, start, cell, listing, as_json)
-
-
-@app.command()
-def beyond(
-    preset: Preset = "cpu",
-    out: Out = OUT,
-    start: Start = None,
-    cell: OneCell = None,
-    listing: Listing = False,
-    as_json: AsJson = False,
-) -> None:
-    """Compare our codec with JPEG, WebP and AVIF, each with a head tuned to it."""
-    _run("beyond", preset, out, start, cell, listing, as_json)
-
-
-@app.command()
-def levels(
-    preset: Preset = "cpu",
-    out: Out = OUT,
-    start: Start = None,
-    cell: OneCell = None,
-    listing: Listing = False,
-    as_json: AsJson = False,
-) -> None:
-    """Compare our codec for all rate levels with one trained for each level alone."""
-    _run("levels", preset, out, start, cell, listing, as_json)
+for _name, _question in QUESTIONS.items():
+    app.command(_name, help=_question)(_command(_name))
+for _name, _question in QUESTIONS_OF_OURS.items():
+    app.command(_name, help=_question)(_command_of_ours(_name))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tactic.reproduce.cell import Cell, Figures, Part, Place
 from tactic.reproduce.gallery import Photos
-from tactic.reproduce.presets import ANSWERED, HeadChoice, Ours
+from tactic.reproduce.preset import ANSWERED, HeadChoice, Ours
 from tactic_train.heads import Head, make_head
 from tactic_train.networks import ARCHITECTURES, Codec
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tactic.reproduce.cell import Cell, Json, Result
 from tactic.reproduce.lab import Lab
-from tactic.reproduce.presets import Preset
+from tactic.reproduce.preset import Preset
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from tactic.reproduce.cell import Cell, Figures, Json, Place
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Gallery, Photos
 from tactic.reproduce.judging import HEAD, tune_and_judge, tuned_images
-from tactic.reproduce.presets import ANSWERED, TUNED, HeadChoice
+from tactic.reproduce.preset import ANSWERED, TUNED, HeadChoice
 from tactic_train.checkpoint import replace_file
 from tactic_train.heads import Head, make_head, measure_statistics
 from tactic_train.tune import Tuning

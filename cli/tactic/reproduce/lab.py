@@ -16,7 +16,7 @@ from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Gallery, Photos, link_classes, open_gallery
 from tactic.reproduce.heads import weights_file
 from tactic.reproduce.judging import forget_checkpoint
-from tactic.reproduce.presets import HeadChoice
+from tactic.reproduce.preset import HeadChoice
 from tactic_train.checkpoint import replace_file
 from tactic_train.photos import expand
 

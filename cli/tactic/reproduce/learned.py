@@ -11,7 +11,7 @@ from tactic.reproduce.cell import Cell, Figures, Place
 from tactic.reproduce.codecs import Agnostic, Aware, OurCodec
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.judging import HEAD, bits_per_pixel, psnr_db, tune_and_judge, tuned_images
-from tactic.reproduce.presets import ANSWERED, CODED, TUNED
+from tactic.reproduce.preset import ANSWERED, CODED, TUNED
 from tactic_codec.packet import HEADER_BYTES
 from tactic_train.heads import Head
 from tactic_train.step import System

@@ -10,7 +10,7 @@ from tactic.reproduce.codecs import Agnostic, Aware, Drawn, OneLevel, OurCodec
 from tactic.reproduce.cost import Cost
 from tactic.reproduce.heads import CleanHead, Uncompressed
 from tactic.reproduce.learned import Learned
-from tactic.reproduce.presets import Preset
+from tactic.reproduce.preset import Preset
 from tactic.reproduce.rivals import File
 from tactic.reproduce.shortened import Shortened
 from tactic_codec import nest

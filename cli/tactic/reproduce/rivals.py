@@ -13,7 +13,7 @@ from tactic.evaluate.setting import Coded
 from tactic.reproduce.cell import Cell, Figures, Place
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.judging import bits_per_pixel, psnr_db, tune_and_judge, tuned_images
-from tactic.reproduce.presets import ANSWERED, CODED, TUNED
+from tactic.reproduce.preset import ANSWERED, CODED, TUNED
 from tactic_train.tune import Pictures, Tuning
 
 

@@ -17,7 +17,7 @@ from tactic.reproduce.estimate import Row, estimate
 from tactic.reproduce.experiment import EXPERIMENTS, Report, as_markdown, make_report
 from tactic.reproduce.lab import Lab, with_bases
 from tactic.reproduce.plans import Cells
-from tactic.reproduce.presets import Preset
+from tactic.reproduce.preset import Preset
 
 
 def run_experiment(

@@ -6,7 +6,7 @@ from tactic.reproduce import packets
 from tactic.reproduce.cell import Cell, Figures, Place
 from tactic.reproduce.judging import HEAD, bits_per_pixel, judge, psnr_db
 from tactic.reproduce.learned import Learned
-from tactic.reproduce.presets import ANSWERED, CODED
+from tactic.reproduce.preset import ANSWERED, CODED
 from tactic_codec.packet import HEADER_BYTES
 from tactic_train.heads import make_head
 
