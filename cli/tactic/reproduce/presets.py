@@ -81,7 +81,7 @@ def _ours_stages(
     return (first,), (second, third, fourth)
 
 
-_CPU_STAGES = _ours_stages((600, 2400, 1600, 200))
+_CPU_STAGES = _ours_stages((600, 1600, 2400, 200))
 _GPU_STAGES = _ours_stages((4000, 6000, 4000, 600))
 
 _CAMVID = Photos(
@@ -141,7 +141,7 @@ CPU = Preset(
     tune=Tuning(steps=200, batch=16, learning_rate=1e-4, head_px=128),
     channels=16,
     draw=Training(steps=2400, batch=16, learning_rate=1e-3, final_learning_rate=1e-4, crop_px=64),
-    train=Training(steps=400, batch=16, learning_rate=1e-4, final_learning_rate=1e-6),
+    train=Training(steps=1200, batch=16, learning_rate=1e-4, final_learning_rate=1e-6),
     table_crops=400,
     rivals={"jpeg": (2, 5, 10, 25), "webp": (0, 5, 20, 50), "avif": (12, 27, 45)},
     scales=(1.0, 0.5),
