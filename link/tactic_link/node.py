@@ -15,6 +15,10 @@ from tactic_delivery.sender import Limits, Sender
 from tactic_link.events import Alarm, Events
 from tactic_link.path import Path
 
+#: as the device's log keeps packets: three quarters of its room, and a head for each
+OUTBOX_SHARE = 0.75
+RECORD_BYTES = 9
+
 _UINT32 = 0xFFFF_FFFF
 
 
@@ -59,7 +63,7 @@ class Node:
         rng: Random,
         limits: Limits,
     ) -> None:
-        self.pending = Pending(boot, outbox_bytes)
+        self.pending = Pending(boot, int(OUTBOX_SHARE * outbox_bytes), RECORD_BYTES)
         self._camera = camera
         self._events = events
         self._rng = rng

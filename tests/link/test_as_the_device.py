@@ -1,12 +1,12 @@
-"""The simulated uplink is the device's: its times are the ones that the device has."""
+"""The simulated node is the device: what the rooms may not share is the same in both."""
 
 from __future__ import annotations
 
 import pytest
 
-from tactic_device import uplink
+from tactic_device import journal, uplink
 from tactic_device.config import Mqtt
-from tactic_link import ip_path
+from tactic_link import ip_path, node
 from tactic_link.windows import S
 
 
@@ -22,3 +22,7 @@ def test_the_times_are_the_devices() -> None:
 
 def test_a_broker_waits_half_as_long_again() -> None:
     assert pytest.approx(1.5 * ip_path.KEEPALIVE_NS) == ip_path.BROKER_NS
+
+
+def test_a_waiting_packet_takes_as_much_room() -> None:
+    assert node.RECORD_BYTES == journal.OVERHEAD_BYTES
