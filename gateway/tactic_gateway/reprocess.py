@@ -20,11 +20,11 @@ from tactic_gateway.bundles import open_bundles, setup
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.database import Database, reading
 from tactic_gateway.errors import WorkerLostError
+from tactic_gateway.jobs import FRAMES, insert_result, read_job
 from tactic_gateway.outcomes import outcome
 from tactic_gateway.process import Process, Worker
 from tactic_gateway.records import Job, Outcome, Status
 from tactic_gateway.results import Verdict, model_of
-from tactic_gateway.store import FRAMES, insert_result, read_job
 
 _START_S = 120.0
 _NICENESS = 10

@@ -10,20 +10,13 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tactic_codec.packet import Kind
 from tactic_codec.types import FrameKey
-from tactic_gateway import accounts, ledgers, settled
+from tactic_gateway import accounts, jobs, ledgers, settled
 from tactic_gateway.database import Database
 from tactic_gateway.records import Arrival, Birth, Job, Ledger, Outcome, Status
 from tactic_gateway.results import Result
-
-#: A frame that was in hand this often when a worker was lost is not tried again.
-MOST_STRIKES = 2
-
-#: What one frame can have; others of a node that repeats part numbers are left alone.
-_MOST_PARTS = 7
 
 #: Births kept of each node, the latest.
 MAX_BIRTHS = 1000
@@ -31,33 +24,6 @@ MAX_BIRTHS = 1000
 _FEWER_BIRTHS = f"""
 DELETE FROM boots WHERE node = ? AND id <= (
     SELECT id FROM boots WHERE node = ? ORDER BY id DESC LIMIT 1 OFFSET {MAX_BIRTHS})
-"""
-_FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-
-# Node's current boot first: its counter may have started anew on another SD card.
-_LATEST = """
-INSERT INTO latest (node, task, boot, seq, head, model)
-    VALUES (:node, :task, :boot, :seq, :head, :model)
-    ON CONFLICT (node, task) DO UPDATE
-    SET boot = :boot, seq = :seq, head = :head, model = :model
-    WHERE (:boot IS :current, :boot, :seq) >= (boot IS :current, boot, seq)
-"""
-
-FRAMES = """
-SELECT p.id, p.node, p.boot, p.seq, p.bundle, p.priority, p.received_ns, b.booted_unix_ns, p.raw,
-        p.strikes, p.status
-    FROM packets p LEFT JOIN boots b ON b.node = p.node AND b.boot = p.boot
-"""
-
-# "status < 3" is there for SQLite, which uses a partial index only where it reads the same term.
-_OPEN_FRAMES = f"""
-{FRAMES}
-    WHERE p.status = 0 AND p.status < 3 ORDER BY p.id DESC LIMIT ?
-"""
-
-_PARTS = f"""
-SELECT raw FROM packets INDEXED BY packets_part
-    WHERE node = ? AND boot = ? AND seq = ? AND kind = 1 ORDER BY pkt LIMIT {_MOST_PARTS}
 """
 
 
@@ -203,46 +169,28 @@ class Store:
             At most ``limit``, oldest first.
         """
         with self.database.transaction() as db:
-            rows = db.execute(_OPEN_FRAMES, (limit,)).fetchall()
-            innocent = [row for row in rows if row[-2] == 0]
-            chosen = sorted(innocent or rows[:1])
-            db.executemany("UPDATE packets SET status = 1 WHERE id = ?", [(r[0],) for r in chosen])
-            return [read_job(db, row) for row in chosen]
+            return jobs.claim(db, limit)
 
-    def strike(self, jobs: Sequence[Job], reason: str, detail: str) -> list[FrameKey]:
+    def strike(self, in_hand: Sequence[Job], reason: str, detail: str) -> list[FrameKey]:
         """Give frames back that were in hand when a worker was lost.
 
-        Those that have been so `MOST_STRIKES` times have failed: they stay stored, and are not
-        tried again.
+        Those that have been so `jobs.MOST_STRIKES` times have failed: they stay stored, and are
+        not tried again.
 
         Returns
         -------
         list of FrameKey
             The frames that have failed.
         """
-        failed = []
         with self.database.transaction() as db:
-            for job in jobs:
-                ((strikes,),) = db.execute(
-                    "UPDATE packets SET status = 0, strikes = strikes + 1 WHERE id = ?"
-                    " RETURNING strikes",
-                    (job.id,),
-                ).fetchall()
-                if strikes >= MOST_STRIKES:
-                    _fail(db, job, (reason, f"{detail}, {strikes} times with this frame in hand"))
-                    failed.append(job.key)
+            failed = [job.key for job in in_hand if jobs.strike(db, job, reason, detail)]
         self._backlog -= len(failed)
         return failed
 
     def job(self, key: FrameKey) -> Job | None:
         """Read a stored frame with the parts that have come since, to decode it again."""
-        query = _OPEN_FRAMES.replace(
-            "p.status = 0 AND p.status < 3",
-            "p.node = ? AND p.boot = ? AND p.pkt = ? AND p.kind = 0",
-        )
         with self.database.transaction() as db:
-            row = db.execute(query, (key.node, key.boot, key.seq, 1)).fetchone()
-            return read_job(db, row) if row else None
+            return jobs.find(db, key)
 
     def finish(self, outcomes: Sequence[Outcome]) -> list[tuple[Result, bool]]:
         """Store what became of jobs, in one transaction.
@@ -252,17 +200,8 @@ class Store:
         list of (Result, bool)
             The results that are new, and whether each is now its node's latest.
         """
-        fresh: list[tuple[Result, bool]] = []
         with self.database.transaction() as db:
-            for outcome in outcomes:
-                job = outcome.job
-                if outcome.failure:
-                    _fail(db, job, outcome.failure)
-                else:
-                    db.execute("UPDATE packets SET status = 3 WHERE id = ?", (job.id,))
-                fresh += [
-                    (r, _is_latest(db, r)) for r in outcome.results if insert_result(db, job, r)
-                ]
+            fresh = [found for outcome in outcomes for found in jobs.finish(db, outcome)]
         self._backlog -= len(outcomes)
         return fresh
 
@@ -287,52 +226,3 @@ def _numbers(arrivals: Sequence[Arrival]) -> dict[settled.NodeBoot, settled.Rang
         numbers.append((arrival.packet.pkt, 1))
         numbers += [(drop.first, drop.count) for drop in arrival.drops]
     return found
-
-
-def read_job(db: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
-    """Make a job of a row of `FRAMES`, with the parts that have come."""
-    ident, node, boot, seq, bundle, priority, received_ns, booted_unix_ns, raw, *_ = row
-    parts = [part for (part,) in db.execute(_PARTS, (node, boot, seq))]
-    return Job(
-        id=ident,
-        key=FrameKey(node, boot, seq),
-        bundle=bundle,
-        priority=priority,
-        received_ns=received_ns,
-        booted_unix_ns=booted_unix_ns,
-        raws=(raw, *parts),
-    )
-
-
-def _fail(db: sqlite3.Connection, job: Job, failure: tuple[str, str]) -> None:
-    key = job.key
-    db.execute("UPDATE packets SET status = 4 WHERE id = ?", (job.id,))
-    db.execute(_FAILURE, (key.node, key.boot, key.seq, *failure))
-
-
-def insert_result(db: sqlite3.Connection, job: Job, result: Result) -> bool:
-    """Store a result; False if there was one of this frame, head and model."""
-    key, finding = job.key, result.finding
-    row = (key.node, key.boot, key.seq, finding.head, finding.model, finding.task)
-    done = db.execute(
-        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (*row, job.priority, job.received_ns, result.to_json()),
-    )
-    return done.rowcount > 0
-
-
-def _is_latest(db: sqlite3.Connection, result: Result) -> bool:
-    key, finding = result.key, result.finding
-    current = db.execute(
-        "SELECT boot FROM boots WHERE node = ? ORDER BY id DESC LIMIT 1", (key.node,)
-    ).fetchone()
-    row = {
-        "node": key.node,
-        "task": finding.task,
-        "boot": key.boot,
-        "seq": key.seq,
-        "head": finding.head,
-        "model": finding.model,
-        "current": current[0] if current else None,
-    }
-    return db.execute(_LATEST, row).rowcount > 0
