@@ -118,10 +118,15 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     rows = [restart(options.folder, durability) for durability in ("batch", "spill")]
-    for durability, settle_after in (("frame", None), ("batch", None), ("batch", 5)):
+    cases: list[tuple[Durability, int | None]] = [
+        ("frame", None),
+        ("batch", None),
+        ("batch", 5),
+        ("spill", None),
+        ("spill", 5),
+    ]
+    for durability, settle_after in cases:
         rows += written(options.folder, durability, settle_after)
-    for settle_after in (None, 5):
-        rows += written(options.folder, "spill", settle_after)
     if options.json:
         print(json.dumps({"about": about(), "rows": rows}, indent=1))
         return
