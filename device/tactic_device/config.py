@@ -225,9 +225,9 @@ class Rate(Section):
     ``rate_bps``: bits a second, of which ``burst_s`` may go at once. ``duty_cycle``: share of
     airtime in any hour, at ``air_bps`` bits a second on air. ``day_bytes`` and ``day_cost``: in any
     24 hours; the price is ``per_mb`` and ``per_message``, in the currency of ``day_cost``.
-    ``overhead_bytes``: what the link adds to each packet. ``coarsest`` is the last level that frames
-    may get before some are skipped. ``alarm_share`` of each budget is for alarms only. ``passes``:
-    a table of contacts known beforehand.
+    ``overhead_bytes``: what the link adds to each packet. ``coarsest`` is the last level that
+    frames may get before some are skipped. ``alarm_share`` of each budget is for alarms only.
+    ``passes``: a table of contacts known beforehand.
     """
 
     rate_bps: float | None = Field(default=None, gt=0.0)
