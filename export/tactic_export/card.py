@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tactic_export.bundle import Plan
 from tactic_export.freeze import Frozen
 from tactic_export.parity import Parity
@@ -10,15 +12,11 @@ from tactic_train.config import TrainConfig
 _IMAGENET_CLASSES = 1000
 
 
-def model_card(plan: Plan, config: TrainConfig, frozen: Frozen, parity: Parity | None) -> str:
-    """Markdown."""
-    sources = "\n".join(f"- `{source}`" for source in config.data.sources)
-    stages = "\n".join(
-        f"- {stage.steps} steps: {stage.distortion:g} · L_D + {stage.alpha:g} · L_T + "
-        f"{stage.beta:g} · L_R, task from {stage.task}, head {stage.head}, {stage.rounding}, "
-        f"encoder {stage.encoder}, tail drop {stage.tail_drop:g}"
-        for stage in config.stage
-    )
+def model_card(
+    plan: Plan, trained: Sequence[TrainConfig], frozen: Frozen, parity: Parity | None
+) -> str:
+    """Markdown; ``trained`` are the runs one after the other, the last is the one exported."""
+    config = trained[-1]
     sizes = ", ".join(f"{width}×{height}" for height, width in plan.geometries)
     return f"""# {plan.name}
 
@@ -28,15 +26,9 @@ Architecture `{config.model.arch}`, {config.model.channels} latent channels,
 
 ## Training
 
-Images ($TACTIC_DATA is the folder of the data sets; train splits only):
+Images are of the train splits only ($TACTIC_DATA is the folder of the data sets).
 
-{sources}
-
-Batches of {config.batch}, crops of {config.data.crop_px}×{config.data.crop_px}, seed
-{config.seed}:
-
-{stages}
-
+{_training(trained)}
 ## Measured
 
 {_measured(parity)}
@@ -44,6 +36,28 @@ Batches of {config.batch}, crops of {config.data.crop_px}×{config.data.crop_px}
 
 {_limits(config)}
 """
+
+
+def _training(trained: Sequence[TrainConfig]) -> str:
+    first, parts = trained[0], []
+    if first.start:
+        parts.append("The runs before these are not at hand.\n\n")
+    for config in trained:
+        begin = "" if config is first else ", begun with the codec of the run before"
+        sources = ", ".join(f"`{source}`" for source in config.data.sources)
+        side = config.data.crop_px
+        parts.append(
+            f"Run `{config.name}`{begin}: {sources}; head of {config.head.classes} classes; "
+            f"batches of {config.batch}, crops of {side}×{side}, seed {config.seed}:\n\n"
+        )
+        parts += [
+            f"- {stage.steps} steps: {stage.distortion:g} · L_D + {stage.alpha:g} · L_T + "
+            f"{stage.beta:g} · L_R, task from {stage.task}, head {stage.head}, {stage.rounding}, "
+            f"encoder {stage.encoder}, tail drop {stage.tail_drop:g}\n"
+            for stage in config.stage
+        ]
+        parts.append("\n")
+    return "".join(parts).rstrip() + "\n"
 
 
 def _limits(config: TrainConfig) -> str:

@@ -53,6 +53,7 @@ def export(
     ExportError, CheckpointError, DataError, BundleError
     """
     config, system = load_run(run)
+    runs = [*_before(config), config]
     check(plan, system.codec)
     say(f"quantising, and fitting entropy models on {TABLE_CROPS} training crops")
     ordered = any(stage.tail_drop for stage in config.stage)
@@ -70,7 +71,7 @@ def export(
             write_json(root / "parity.json", parity.as_json())
         if plan.license_file:
             (root / "license-weights.txt").write_bytes(plan.license_file.read_bytes())
-        (root / "model-card.md").write_text(model_card(plan, config, frozen, parity))
+        (root / "model-card.md").write_text(model_card(plan, runs, frozen, parity))
         seal(system, frozen, plan, root)
     return parity
 
@@ -83,9 +84,25 @@ def load_run(run: Path) -> tuple[TrainConfig, System]:
     ExportError, CheckpointError
         A file is missing or damaged; the message names it.
     """
+    config = _read_config(run)
+    state = checkpoint.read(run / checkpoint.NAME)
+    system = build(config)
+    checkpoint.load_weights(system, state)
+    return config, system.eval()
+
+
+def _before(config: TrainConfig) -> list[TrainConfig]:
+    """The runs that led to the one it began with, as far as they are at hand; oldest first."""
+    if config.start is None or not (config.start / "config.json").is_file():
+        return []
+    before = _read_config(config.start)
+    return [*_before(before), before]
+
+
+def _read_config(run: Path) -> TrainConfig:
     path = run / "config.json"
     try:
-        config = TrainConfig.model_validate_json(path.read_bytes())
+        return TrainConfig.model_validate_json(path.read_bytes())
     except OSError as fault:
         raise ExportError(f"{path}: {fault.strerror}; name the folder of a training run") from fault
     except ValidationError as fault:
@@ -94,7 +111,3 @@ def load_run(run: Path) -> tuple[TrainConfig, System]:
         raise ExportError(
             f"{path}: {where}: {first['msg']}; name the folder of a training run"
         ) from fault
-    state = checkpoint.read(run / checkpoint.NAME)
-    system = build(config)
-    checkpoint.load_weights(system, state)
-    return config, system.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -90,6 +91,8 @@ def make_system(arch: str, pictures: NDArray[np.uint8], levels: int = LEVELS) ->
         module.bias.uniform_(-0.1, 0.1)
     gain = SPREAD * torch.linspace(0.5, 1.5, CHANNELS) / last_latent(codec, pictures).std((0, 2, 3))
     convolutions[-1].weight *= gain[:, None, None, None]
+    # The last convolution is scaled for steps of 1.
+    codec.log_step.sub_(math.log(codec.first_step))
     if codec.levels > 1:
         codec.log_step.add_(torch.linspace(-0.1, 0.1, CHANNELS))
     density = LogisticMixture(CHANNELS, levels)

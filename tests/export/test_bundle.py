@@ -156,6 +156,24 @@ def test_a_failure_leaves_the_old_bundle(
     assert (tmp_path / "toy/manifest.json").read_text() == "old"
 
 
+def test_a_card_tells_of_the_runs_before(trained: Path, tmp_path: Path) -> None:
+    def card(start: Path, name: str) -> str:
+        config = json.loads((trained / "config.json").read_text())
+        (tmp_path / name).mkdir()
+        config |= {"name": name, "start": str(start)}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        (tmp_path / name / checkpoint.NAME).write_bytes((trained / checkpoint.NAME).read_bytes())
+        export(tmp_path / name, tmp_path / "bundle", PLAN, None, lambda line: None)
+        return (tmp_path / "bundle/model-card.md").read_text()
+
+    text = card(trained, "second")
+    assert "Run `toy`: " in text
+    assert "Run `second`, begun with the codec of the run before: " in text
+    assert text.index("`toy`:") < text.index("`second`,")
+    assert "not at hand" not in text
+    assert "The runs before these are not at hand." in card(tmp_path / "gone", "lonely")
+
+
 def test_the_new_bundle_replaces_the_old_one_whole(tmp_path: Path) -> None:
     target = tmp_path / "toy"
     for content in ("first", "second"):

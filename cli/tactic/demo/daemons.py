@@ -43,7 +43,8 @@ kind = "folder"
 path = "frames"
 
 [encoder]
-budget_bytes = 1400
+level = 0
+budget_bytes = 1200
 
 [mqtt]
 host = "127.0.0.1"
