@@ -41,6 +41,10 @@ class Reason(IntEnum):
     LOST = 7
     #: Set aside, used or not: a power failure took the knowledge of it.
     UNKNOWN = 8
+    #: Too little had changed since the last frame that was sent; it was never coded.
+    GATED = 9
+    #: The budgets of the link did not carry it; it was never coded.
+    BUDGET = 10
 
 
 @dataclass(frozen=True, slots=True)

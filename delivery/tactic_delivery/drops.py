@@ -29,7 +29,7 @@ class Drop:
         Kind DROP; names what is given up, and replaces the DROP packets it repeats.
     reason : Reason
     newcomers : int
-        Frames among them that were never put: captured and dropped at once (0 or 1).
+        Frames among them that were never put: captured and dropped at once.
     removed : tuple of PacketKey
         What leaves the outbox.
     frames : int

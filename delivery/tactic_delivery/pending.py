@@ -130,6 +130,14 @@ class Pending:
                 found.append(Drop(packet, reason, 0, tuple(former), 0))
         return found
 
+    def plan_skipped(self, reason: Reason, frames: int) -> Drop:
+        """Write the DROP packet for frames that were never coded: they get numbers only now."""
+        first = self.next_number
+        self._next[self.boot] = first + frames
+        gone = [DropRecord(reason, first, frames)]
+        packet, former = self._drops.write(self._take(self.boot), gone, (), merge=True)
+        return Drop(packet, reason, frames, tuple(former), 0)
+
     def expired(self, now_ns: int) -> list[Entry]:
         """Find what nobody wants any more, oldest first; deadlines rise with age."""
         found = []

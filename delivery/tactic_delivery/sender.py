@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tactic_delivery.ack import Ack
+from tactic_delivery.allowance import ALARM, Allowance
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.errors import AckError
 from tactic_delivery.ranges import Range
@@ -19,6 +20,7 @@ from tactic_delivery.turns import Turns, Waiting
 from tactic_delivery.window import Pace, Window
 
 _SECOND_NS = 1_000_000_000
+_NEVER_NS = 3600 * _SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,23 @@ class Sender:
     rng : random.Random
         Source of the jitter.
     limits : Limits
+    allowance : Allowance or None
+        What the link may be given; None: no budgets.
     """
 
-    def __init__(self, boot: int, rng: Random, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        boot: int,
+        rng: Random,
+        limits: Limits | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.boot = boot
         self.sent_again = 0
         self._rng = rng
         self._limits = limits or Limits()
+        self._allowance = allowance
+        self._allowed_ns = 0
         caps = self._limits
         self._timeout = Timeout(rng, caps.first_timeout_ns, caps.most_timeout_ns)
         self._window = Window(caps.first_credit, caps.window_packets)
@@ -168,13 +180,32 @@ class Sender:
         self._time_out(now_ns)
         send: list[PacketKey] = []
         while self.open and now_ns >= self._start_ns:
-            packet = self._turns.next(self._backlog_may_go(now_ns))
+            packet = self._next(now_ns)
             if packet is None or not self._fits(packet, now_ns):
                 break
             self._turns.take(packet)
             self._launch(packet, now_ns)
             send.append(packet.entry.key)
         return Poll(tuple(send), self._wake_ns(now_ns))
+
+    def _next(self, now_ns: int) -> Waiting | None:
+        """Whose turn it is and who may go: an alarm where no other packet may."""
+        backlog = self._backlog_may_go(now_ns)
+        self._allowed_ns = 0
+        for packet in (self._turns.next(backlog), self._turns.urgent(backlog, ALARM)):
+            if packet and self._is_allowed(packet, now_ns):
+                return packet
+        return None
+
+    def _is_allowed(self, packet: Waiting, now_ns: int) -> bool:
+        if self._allowance is None:
+            return True
+        entry = packet.entry
+        alarm = entry.priority >= ALARM
+        allowed_ns = self._allowance.earliest_ns(now_ns, entry.size_bytes, alarm)
+        # What is never allowed blocks the way until it is given up.
+        self._allowed_ns = allowed_ns if allowed_ns is not None else now_ns + _NEVER_NS
+        return self._allowed_ns <= now_ns
 
     def _find(self, key: PacketKey) -> Waiting | None:
         return self._packets.get(key.boot, {}).get(key.pkt)
@@ -220,6 +251,8 @@ class Sender:
         self.sent_again += packet.attempts > 0
         packet.attempts += 1
         packet.sent_ns = now_ns
+        if self._allowance:
+            self._allowance.take(now_ns, packet.entry.size_bytes)
         packet.alone = not self._flying
         packet.due_ns = now_ns + self._timeout.wait_ns(packet.attempts)
         self._flying[packet.entry.key] = packet
@@ -249,8 +282,11 @@ class Sender:
         due_ns = [packet.due_ns or 0 for packet in self._flying.values()]
         if now_ns < self._backlog_from_ns:
             due_ns.append(self._backlog_from_ns)
+        if now_ns < self._allowed_ns:
+            due_ns.append(self._allowed_ns)
         if not self._flying and self._turns.next(self._backlog_may_go(now_ns)):
-            due_ns.append(self._credit_ns + self._limits.probe_ns)
+            probe_ns = self._credit_ns + self._limits.probe_ns
+            due_ns += [probe_ns] if now_ns < probe_ns else []
         return min(due_ns, default=None)
 
     def _remove(self, key: PacketKey) -> None:

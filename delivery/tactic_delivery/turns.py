@@ -94,6 +94,14 @@ class Turns:
             return old
         return live
 
+    def urgent(self, backlog: bool, least_priority: int) -> Waiting | None:
+        """The first of a class or higher, live or else, where it may be sent, of the backlog."""
+        for live in (True, False) if backlog else (True,):
+            packet = self._first(live)
+            if packet and packet.entry.priority >= least_priority:
+                return packet
+        return None
+
     def take(self, packet: Waiting) -> None:
         """Take out what `next` named: it is being sent."""
         size_bytes = packet.entry.size_bytes

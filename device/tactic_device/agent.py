@@ -19,6 +19,7 @@ from tactic_codec.config import load
 from tactic_codec.node_key import NodeKey
 from tactic_codec.trusting import NOBODY
 from tactic_device import encoders
+from tactic_device.admission import Admission, allowance_of
 from tactic_device.coder import Coder, find_geometry, find_level
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
@@ -97,8 +98,10 @@ def _run(
     rng = secrets.SystemRandom()
     key = config.node.read_key()
     outbox = _open_outbox(config, key, rng)
-    dispatch = Dispatch(outbox, rng, config.sending.limits)
-    node = Node(config, coder, choice.runtime, dispatch, key, log, stop)
+    allowance = allowance_of(config)
+    dispatch = Dispatch(outbox, rng, config.sending.limits, allowance)
+    admission = Admission(config, dispatch, allowance)
+    node = Node(config, coder, choice.runtime, dispatch, admission, key, log, stop)
     node.uplink = make_uplink(
         config.mqtt,
         Topics(config.mqtt.root, config.node.site, config.node.node),
@@ -115,6 +118,7 @@ def _run(
     node.uplink.start()
     try:
         node.capture(source)
+        admission.close()
         node.drain()
     finally:
         node.uplink.stop()

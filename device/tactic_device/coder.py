@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tactic_codec import nest, stream
 from tactic_codec.bundle import Bundle
@@ -53,14 +54,23 @@ class Coder:
 
     def encode(self, shot: Shot) -> Packet:
         """Make a frame packet; its numbers come from the outbox."""
+        return self.code(self.latent(shot), shot, self.level, self.budget_bytes)
+
+    def latent(self, shot: Shot) -> NDArray[np.int8]:
+        """Run the encoder: int8 (C, h, w), the finest level of the chain."""
+        size = self.bundle.codec.geometries[self.geometry]
+        return self.encoder.encode(fit(shot.pixels, size.height, size.width))
+
+    def code(
+        self, latent: NDArray[np.int8], shot: Shot, level: int, budget_bytes: int | None
+    ) -> Packet:
+        """Make the packet of a latent of the same shot, at a level of the encoder's chain."""
         codec = self.bundle.codec
-        size = codec.geometries[self.geometry]
-        latent = self.encoder.encode(fit(shot.pixels, size.height, size.width))
-        layers = nest.layers(self.level, codec.levels)
-        planes = nest.split(nest.coarsen(latent, self.level // 2), layers)
-        payload = stream.encode(planes, self.bundle.models[nest.chain(self.level)])
-        if self.budget_bytes is not None:
-            payload = stream.cut(payload, self.budget_bytes - HEADER_BYTES)
+        layers = nest.layers(level, codec.levels)
+        planes = nest.split(nest.coarsen(latent, level // 2), layers)
+        payload = stream.encode(planes, self.bundle.models[nest.chain(level)])
+        if budget_bytes is not None:
+            payload = stream.cut(payload, budget_bytes - HEADER_BYTES)
         return Packet(
             kind=Kind.FRAME,
             boot=0,
@@ -68,7 +78,7 @@ class Coder:
             payload=payload,
             bundle=codec.wire_id,
             captured=shot.captured_ns // TIME_UNIT_NS & _UINT32,
-            level=self.level,
+            level=level,
             geometry=self.geometry,
             layers=layers,
         )

@@ -12,8 +12,12 @@ from tactic_codec.node_key import OVERHEAD_BYTES, NodeKey, read_key
 from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.trusting import TrustSettings
+from tactic_delivery.allowance import Budgets
+from tactic_delivery.schedule import Schedule
 from tactic_delivery.sender import Limits
+from tactic_device.gate import Gate
 from tactic_device.memory import Memory, default_folder
+from tactic_device.passes import read_passes
 
 LEAST_BUDGET_BYTES = HEADER_BYTES + STATE_BYTES
 
@@ -215,6 +219,87 @@ class Sending(Section):
         return Limits(live_share=self.live_share, start_within_ns=start_within_ns)
 
 
+class Rate(Section):
+    """What the link may be given; without any budget every frame is sent at one level.
+
+    ``rate_bps``: bits a second, of which ``burst_s`` may go at once. ``duty_cycle``: share of
+    airtime in any hour, at ``air_bps`` bits a second on air. ``day_bytes`` and ``day_cost``: in any
+    24 hours; the price is ``per_mb`` and ``per_message``, in the currency of ``day_cost``.
+    ``overhead_bytes``: what the link adds to each packet. ``coarsest`` is the last level that
+    frames may get before some are skipped. ``alarm_share`` of each budget is for alarms only.
+    ``passes``: a table of contacts known beforehand.
+    """
+
+    rate_bps: float | None = Field(default=None, gt=0.0)
+    burst_s: float = Field(default=10.0, ge=1.0)
+    duty_cycle: float | None = Field(default=None, gt=0.0, le=1.0)
+    air_bps: float | None = Field(default=None, gt=0.0)
+    day_bytes: int | None = Field(default=None, ge=1000)
+    day_cost: float | None = Field(default=None, gt=0.0)
+    per_mb: float = Field(default=0.0, ge=0.0)
+    per_message: float = Field(default=0.0, ge=0.0)
+    overhead_bytes: int = Field(default=80, ge=0)
+    alarm_share: float = Field(default=0.1, ge=0.0, lt=1.0)
+    coarsest: int | None = Field(default=None, ge=0, le=7)
+    passes: LocalPath | None = None
+
+    @model_validator(mode="after")
+    def _budgets_have_what_they_need(self) -> Self:
+        if self.duty_cycle is not None and self.air_bps is None:
+            raise ValueError("duty_cycle needs air_bps")
+        if self.day_cost is not None and not self.per_mb and not self.per_message:
+            raise ValueError("day_cost needs per_mb or per_message")
+        return self
+
+    @property
+    def budgets(self) -> Budgets | None:
+        """As the state machines take them; None where nothing is limited."""
+        limits = (self.rate_bps, self.duty_cycle, self.day_bytes, self.day_cost, self.passes)
+        if all(limit is None for limit in limits):
+            return None
+        return Budgets(
+            rate_bps=self.rate_bps,
+            burst_s=self.burst_s,
+            duty_cycle=self.duty_cycle,
+            day_bytes=self.day_bytes,
+            day_usd=self.day_cost,
+            usd_per_mb=self.per_mb,
+            usd_per_message=self.per_message,
+            overhead_bytes=self.overhead_bytes,
+            alarm_share=self.alarm_share,
+        )
+
+    def airtime_ns(self, size_bytes: int) -> int:
+        """Time on air of a packet."""
+        assert self.air_bps is not None, "checked beside duty_cycle"
+        return round(8e9 * (size_bytes + self.overhead_bytes) / self.air_bps)
+
+    def schedule(self, boot_unix_ns: int) -> Schedule | None:
+        """Contacts on the clock that counts from the start of the machine.
+
+        Raises
+        ------
+        ConfigError
+            The table cannot be used.
+        """
+        return read_passes(self.passes, boot_unix_ns) if self.passes else None
+
+
+class Gating(Section):
+    """For fixed cameras: send what changed.
+
+    A frame is sent where its latents differ from those of the last frame that was sent by
+    ``threshold`` or more (0: every frame is sent), and at the latest after ``heartbeat_s``.
+    """
+
+    threshold: float = Field(default=0.0, ge=0.0)
+    heartbeat_s: float = Field(default=60.0, gt=0.0)
+
+    def gate(self) -> Gate | None:
+        """The state machine; None where every frame is sent."""
+        return Gate(self.threshold, int(self.heartbeat_s * 1e9)) if self.threshold else None
+
+
 class DeviceConfig(Section):
     """The whole file."""
 
@@ -225,6 +310,8 @@ class DeviceConfig(Section):
     frames: Frames = Frames()
     outbox: OutboxSettings
     sending: Sending = Sending()
+    rate: Rate = Rate()
+    gating: Gating = Gating()
     mqtt: Mqtt = Mqtt()
 
     @model_validator(mode="after")

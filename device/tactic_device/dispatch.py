@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind, Packet
 from tactic_delivery.ack import Ack
+from tactic_delivery.allowance import Allowance
 from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.sender import Limits, Sender
@@ -36,11 +37,19 @@ class Dispatch:
     rng : random.Random
         Jitter of retransmissions.
     limits : Limits
+    allowance : Allowance or None
+        See `Sender`.
     """
 
-    def __init__(self, outbox: Outbox, rng: Random, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        rng: Random,
+        limits: Limits | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self._outbox = outbox
-        self._sender = Sender(outbox.boot, rng, limits)
+        self._sender = Sender(outbox.boot, rng, limits, allowance)
         self._lock = threading.Lock()
         for entry in outbox.pending.entries.values():
             self._sender.add(entry)
@@ -55,6 +64,17 @@ class Dispatch:
         """Packets without an acknowledgement."""
         with self._lock:
             return len(self._sender)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the packets without an acknowledgement."""
+        with self._lock:
+            return self._outbox.pending.size_bytes
+
+    def skip(self, reason: Reason, frames: int) -> None:
+        """See `Outbox.skip`."""
+        with self._lock:
+            self._follow(self._outbox.skip(reason, frames))
 
     def put(self, packet: Packet, now_ns: int) -> Admission:
         """Keep a packet; see `Outbox.put`."""

@@ -13,6 +13,7 @@ from tactic_delivery.desk import Now
 from tactic_delivery.errors import CommandError
 from tactic_delivery.kinds import Arguments, SetBudget, SetLevel
 from tactic_device import health
+from tactic_device.admission import Admission
 from tactic_device.coder import Coder, find_level
 from tactic_device.commands import Change, Commands
 from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
@@ -36,6 +37,8 @@ class Node:
     runtime : str
         That of its encoder.
     dispatch : Dispatch
+    admission : Admission
+        Chooses level and bytes of every frame, or skips it.
     key : NodeKey or None
     log : Log
     stop : threading.Event
@@ -57,6 +60,7 @@ class Node:
         coder: Coder,
         runtime: str,
         dispatch: Dispatch,
+        admission: Admission,
         key: NodeKey | None,
         log: Log,
         stop: threading.Event,
@@ -65,6 +69,7 @@ class Node:
         self._coder = coder
         self._runtime = runtime
         self._dispatch = dispatch
+        self._admission = admission
         self._key = key
         self._log = log
         self._stop = stop
@@ -100,9 +105,11 @@ class Node:
                 return
             self.uplink.check()
             self.commands.work(self._changes)
-            packet = replace(self._encode(shot), priority=self._config.frames.priority)
-            self._dispatch.put(packet, clock_ns())
-            self._frames.add(len(packet.payload))
+            packet = self._encode(shot)
+            if packet:
+                packet = replace(packet, priority=self._config.frames.priority)
+                self._dispatch.put(packet, clock_ns())
+            self._frames.add(len(packet.payload) if packet else 0)
             self.uplink.wake()
             if self._frames.total == limit:
                 return
@@ -141,9 +148,9 @@ class Node:
         found: dict[str, Change] = {"set_level": self._set_level, "set_budget": self._set_budget}
         return found | {"activate": self._activate} if self._installer else found
 
-    def _encode(self, shot: Shot) -> Packet:
-        if self._installer is None:
-            return self._coder.encode(shot)
+    def _encode(self, shot: Shot) -> Packet | None:
+        if self._installer is None or self._installer.trial is None:
+            return self._admission.encode(self._coder, shot, clock_ns())
         before = self.active.bundle
         packet, self._coder = self._installer.encode(self._coder, shot)
         if self.active.bundle is not before:

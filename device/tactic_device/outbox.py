@@ -199,6 +199,10 @@ class Outbox:
         """Drop a packet that cannot be sent."""
         return self._drop([self.pending.entries[key]], reason)
 
+    def skip(self, reason: Reason, frames: int) -> list[Drop]:
+        """Account for frames that were never coded."""
+        return self._write_drops([self.pending.plan_skipped(reason, frames)])
+
     def tend(self, now_ns: int) -> tuple[Drop, ...]:
         """Do what is due: sync, spill, try failed media again, give up what is too old."""
         entries = self.pending.entries

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import takewhile
 
+from tactic_delivery.allowance import Allowance
 from tactic_delivery.assembly import Assembler, Caps
 from tactic_delivery.datagrams import POLL, cut
 from tactic_delivery.entry import PacketKey
@@ -65,6 +66,8 @@ class DatagramPath:
     events : Events
     beginnings : bool
         Whether the bridge passes on frames of which only the beginning arrived.
+    allowance : Allowance or None
+        The node's; the path books what it sends by itself.
     """
 
     def __init__(
@@ -74,7 +77,9 @@ class DatagramPath:
         gateway: Gateway,
         events: Events,
         beginnings: bool,
+        allowance: Allowance | None = None,
     ) -> None:
+        self._allowance = allowance
         self._channel = channel
         self._preset = channel.preset
         self._contacts = contacts
@@ -165,6 +170,8 @@ class DatagramPath:
     def _again(self, life: int, datagram: bytes, done: Callable[[], None]) -> None:
         """The modem was told that a datagram failed."""
         if life == self._life:
+            if self._allowance:
+                self._allowance.take(self._events.now_ns, len(datagram))
             self._put(datagram, done, first=True)
 
     def _on_sent(self, key: PacketKey, packet: bytes) -> None:
@@ -184,7 +191,20 @@ class DatagramPath:
         """Give the ground a chance to answer, ever more rarely."""
         if self._sent and not self._held:
             self._poll_ns = min(2 * self._poll_ns, patience_ns(self._preset))
+            if not self._may_send(len(POLL)):
+                self._await_answer()
+                return
             self._put(POLL, self._await_answer)
+
+    def _may_send(self, size_bytes: int) -> bool:
+        """Ask for what the sender does not know of, and book it."""
+        if self._allowance is None:
+            return True
+        now_ns = self._events.now_ns
+        if self._allowance.earliest_ns(now_ns, size_bytes, alarm=False) != now_ns:
+            return False
+        self._allowance.take(now_ns, size_bytes)
+        return True
 
     def _listen(self, transit: Transit) -> None:
         """After each datagram the ground may speak, and the node listens."""
@@ -237,5 +257,7 @@ class DatagramPath:
             self._poll_ns = FIRST_POLL_NS
             self._node.on_ack(raw)
             for key in sorted(self._missing):
-                self.send(key, self._sent[key])
+                # What may not be sent now waits for the sender's time-out.
+                if self._may_send(len(self._sent[key])):
+                    self.send(key, self._sent[key])
             self._missing.clear()

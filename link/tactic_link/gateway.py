@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tactic_codec.errors import PacketError
 from tactic_codec.packet import HEADER_BYTES, TIME_UNIT_NS, Kind, unpack
 from tactic_delivery import ack as ack_message
+from tactic_delivery.allowance import ALARM
 from tactic_delivery.receiver import Receiver
 from tactic_link.outcome import Recorder
 
@@ -24,11 +25,11 @@ class Gateway:
     Parameters
     ----------
     recorder : Recorder
-    payloads : sequence of bytes
-        Of every photo, in full.
+    payloads : dict of int to sequence of bytes
+        Of every photo at every level, in full.
     """
 
-    def __init__(self, recorder: Recorder, payloads: Sequence[bytes]) -> None:
+    def __init__(self, recorder: Recorder, payloads: Mapping[int, Sequence[bytes]]) -> None:
         self._recorder = recorder
         self._payloads = payloads
         self._receivers: dict[int, Receiver] = {}
@@ -43,10 +44,11 @@ class Gateway:
             return None
         if receipt.new and packet.kind is Kind.FRAME:
             photo = int.from_bytes(packet.payload[:PHOTO_BYTES], "little")
-            share = len(packet.payload) / len(self._payloads[photo])
+            share = len(packet.payload) / len(self._payloads[packet.level][photo])
             taken_ns = packet.captured * TIME_UNIT_NS
             size_bytes = HEADER_BYTES + len(packet.payload)
-            self._recorder.store(photo, size_bytes, share, taken_ns, now_ns)
+            self._recorder.store(photo, packet.level, size_bytes, share, taken_ns, now_ns)
+            self._recorder.alarms += packet.priority >= ALARM
         return packet.boot
 
     def ack(self, boot: int) -> bytes:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tactic_codec.packet import TIME_UNIT_NS, Kind, Packet, pack
+from tactic_codec.drop import Reason
+from tactic_codec.packet import HEADER_BYTES, TIME_UNIT_NS, Kind, Packet, pack
 from tactic_delivery import ack as ack_message
+from tactic_delivery.allowance import ALARM, Allowance
 from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.pending import Pending
+from tactic_delivery.rate import Choice, RateControl
 from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.skips import Skips
 from tactic_link.events import Alarm, Events
 from tactic_link.path import Path
 
@@ -28,16 +32,19 @@ class Camera:
 
     Attributes
     ----------
-    payloads : sequence of bytes
-        One for each photo; which of them comes next is drawn.
+    payloads : dict of int to sequence of bytes
+        For each level, one for each photo; which of them comes next is drawn.
     period_ns : int
     first_ns : int
         When the first photo is taken.
+    alarms : float
+        Share of the frames that are alarms.
     """
 
-    payloads: Sequence[bytes]
+    payloads: Mapping[int, Sequence[bytes]]
     period_ns: int
     first_ns: int
+    alarms: float = 0.0
 
 
 class Node:
@@ -52,6 +59,10 @@ class Node:
     events : Events
     rng : random.Random
     limits : Limits
+    allowance : Allowance or None
+        What its link may be given.
+    control : RateControl or None
+        Chooses a level, or skips, for every frame; without it, the first level.
     """
 
     def __init__(
@@ -62,12 +73,17 @@ class Node:
         events: Events,
         rng: Random,
         limits: Limits,
+        allowance: Allowance | None = None,
+        control: RateControl | None = None,
     ) -> None:
         self.pending = Pending(boot, int(OUTBOX_SHARE * outbox_bytes), RECORD_BYTES)
         self._camera = camera
         self._events = events
         self._rng = rng
-        self._sender = Sender(boot, rng, limits)
+        self._sender = Sender(boot, rng, limits, allowance)
+        self.allowance = allowance
+        self._control = control
+        self._skips = Skips()
         self._packets: dict[PacketKey, Packet] = {}
         self._look = Alarm(events, self._poll)
         self._path: Path | None = None
@@ -101,9 +117,41 @@ class Node:
     def _capture(self) -> None:
         now_ns = self._events.now_ns
         self._events.at(now_ns + self._camera.period_ns, self._capture)
-        payload = self._camera.payloads[self._rng.randrange(len(self._camera.payloads))]
+        self._book_skips()
+        alarms = self._camera.alarms
+        priority = ALARM if alarms and self._rng.random() < alarms else 1
+        choice = self._choose(priority)
+        if choice is None:
+            self._skips.note(Reason.BUDGET, now_ns)
+            return
+        self._put(self._code(choice, priority))
+        if self._sender.open:
+            self._poll()
+
+    def _book_skips(self) -> None:
+        for reason, frames in self._skips.due(self._events.now_ns):
+            self._give_up(self.pending.plan_skipped(reason, frames))
+
+    def _choose(self, priority: int) -> Choice | None:
+        if self._control is None:
+            return Choice(next(iter(self._camera.payloads)), None)
+        return self._control.choose(self._events.now_ns, priority, self.pending.size_bytes)
+
+    def _code(self, choice: Choice, priority: int) -> Packet:
+        now_ns, of_level = self._events.now_ns, self._camera.payloads[choice.level]
+        whole = payload = of_level[self._rng.randrange(len(of_level))]
+        if choice.budget_bytes is not None:
+            payload = whole[: choice.budget_bytes - HEADER_BYTES]
+        if self._control:
+            size_bytes = HEADER_BYTES + len(payload)
+            self._control.note(now_ns, choice.level, size_bytes, whole is payload)
         taken = now_ns // TIME_UNIT_NS & _UINT32
-        packet = self.pending.stamp(Packet(Kind.FRAME, 0, 0, payload, captured=taken))
+        packet = Packet(
+            Kind.FRAME, 0, 0, payload, captured=taken, level=choice.level, priority=priority
+        )
+        return self.pending.stamp(packet)
+
+    def _put(self, packet: Packet) -> None:
         entry = Entry.of(packet)
         drops = self.pending.make_room(entry)
         for decision in drops:
@@ -111,8 +159,6 @@ class Node:
         if not any(decision.newcomers for decision in drops):
             self.pending.put(entry)
             self._keep(packet, entry)
-        if self._sender.open:
-            self._poll()
 
     def _give_up(self, decision: Drop) -> None:
         self.pending.apply(decision)

@@ -48,8 +48,8 @@ class Outcome:
     Attributes
     ----------
     seconds : float
-    captured, frames : int
-        Frames of the nodes, and those that the gateway stored in time.
+    captured, frames, alarms : int
+        Frames of the nodes, those that the gateway stored in time, and the alarms among these.
     correct : float
         Correct decisions among them; for pixels, the sum of the shares.
     packet_bytes : int
@@ -76,6 +76,7 @@ class Outcome:
     seconds: float
     captured: int
     frames: int
+    alarms: int
     correct: float
     packet_bytes: int
     bytes_up: int
@@ -99,13 +100,15 @@ class Recorder:
 
     Parameters
     ----------
-    setting : Setting
+    settings : sequence of Setting
+        That of each level, of the same photos.
     windows : sequence of Window
     """
 
-    setting: Setting
+    settings: Sequence[Setting]
     windows: Sequence[Window]
     frames: int = 0
+    alarms: int = 0
     correct: float = 0.0
     packet_bytes: int = 0
     delays: Delays = field(default_factory=Delays)
@@ -116,23 +119,25 @@ class Recorder:
 
     def __post_init__(self) -> None:
         """Open an account for every photo and every contact."""
-        self.by_photo = np.zeros((2, len(self.setting.right)))
+        self.by_photo = np.zeros((2, len(self.settings[0].right)))
         self._starts = [window.start_ns for window in self.windows]
         self.contacts = [InContact(w.start_ns / S, w.seconds) for w in self.windows]
 
-    def store(self, photo: int, size_bytes: int, share: float, taken_ns: int, now_ns: int) -> None:
+    def store(
+        self, photo: int, level: int, size_bytes: int, share: float, taken_ns: int, now_ns: int
+    ) -> None:
         """Note a frame.
 
         Parameters
         ----------
-        photo : int
+        photo, level : int
         size_bytes : int
             Of its packet.
         share : float
             How much of the stream arrived, 0 … 1.
         taken_ns, now_ns : int
         """
-        worth = self.setting.worth(photo, share)
+        worth = self.settings[level].worth(photo, share)
         self.frames += 1
         self.correct += worth
         self.packet_bytes += size_bytes

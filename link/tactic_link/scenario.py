@@ -11,6 +11,7 @@ from tactic_link.errors import LinkError
 from tactic_link.passes import FRESH_DAYS, Pass, Satellite, midnight
 from tactic_link.passes import windows as windows_of
 from tactic_link.preset import Cycle, Orbit, Preset, Station, TableFile
+from tactic_link.rated import Rated
 from tactic_link.windows import Contacts
 
 DAY_S = 86400.0
@@ -34,6 +35,8 @@ class Scenario:
         Of each node.
     fair_use : bool
         Keep to the optional budgets as well.
+    rated : Rated or None
+        The nodes keep to budgets of their own; None: they send everything.
     """
 
     preset: Preset
@@ -43,6 +46,7 @@ class Scenario:
     fps: float = 1.0
     outbox_bytes: int = OUTBOX_BYTES
     fair_use: bool = False
+    rated: Rated | None = None
 
     @property
     def contact_s(self) -> float:

@@ -58,9 +58,10 @@ class Simulation:
         self._seed = seed
         self._end_ns = round(scenario.seconds * windows.S)
         self._events = Events()
-        self._payloads = payloads(setting)
+        settings = (setting, *(scenario.rated.coarser if scenario.rated else ()))
+        self._payloads = dict(enumerate(map(payloads, settings)))
         found = windows.within(scenario.contacts, self._end_ns)
-        self._recorder = Recorder(setting, found)
+        self._recorder = Recorder(settings, found)
         self._gateway = Gateway(self._recorder, self._payloads)
         count = 1 if scenario.preset.shared else scenario.nodes
         self._channels = [self._channel(number) for number in range(count)]
@@ -89,10 +90,13 @@ class Simulation:
         period_ns = round(windows.S / scenario.fps)
         # Cameras that all begin at once would meet on the link in every period.
         rng = self._rng(f"node {number}")
-        camera = Camera(self._payloads, period_ns, rng.randrange(period_ns))
+        rated = scenario.rated
+        alarms = rated.alarms if rated else 0.0
+        camera = Camera(self._payloads, period_ns, rng.randrange(period_ns), alarms)
         boot = _FIRST_BOOT + number
         limited = limits(scenario.preset)
-        return Node(boot, camera, scenario.outbox_bytes, self._events, rng, limited)
+        budgeted = rated.begin(scenario.preset, list(self._payloads)) if rated else ()
+        return Node(boot, camera, scenario.outbox_bytes, self._events, rng, limited, *budgeted)
 
     def _path(self, number: int) -> Path:
         scenario, events = self._scenario, self._events
@@ -100,7 +104,10 @@ class Simulation:
         if scenario.preset.bearer == "ip":
             return IpPath(channel, self._gateway, events, self._rng(f"path {number}"))
         beginnings = bool(self._setting.beginnings)
-        return DatagramPath(channel, scenario.contacts, self._gateway, events, beginnings)
+        allowance = self._nodes[number].allowance
+        return DatagramPath(
+            channel, scenario.contacts, self._gateway, events, beginnings, allowance
+        )
 
     def _outcome(self) -> Outcome:
         scenario, recorder, meter = self._scenario, self._recorder, self._meter()
@@ -114,6 +121,7 @@ class Simulation:
             seconds=scenario.seconds,
             captured=sum(ledger.captured for ledger in ledgers),
             frames=recorder.frames,
+            alarms=recorder.alarms,
             correct=recorder.correct,
             packet_bytes=recorder.packet_bytes,
             bytes_up=meter.bytes[Way.UP],

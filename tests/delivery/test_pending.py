@@ -57,6 +57,26 @@ def test_a_drop_names_what_was_evicted_and_replaces_the_drop_before() -> None:
     }
 
 
+def test_skipped_frames_are_captured_and_dropped_at_once() -> None:
+    pending = Pending(BOOT, 1000)
+    put(pending)
+    pending.apply(pending.plan_skipped(Reason.GATED, 5))
+    second = pending.plan_skipped(Reason.BUDGET, 2)
+    pending.apply(second)
+    assert records(second) == {
+        DropRecord(Reason.GATED, 1, 5),
+        DropRecord(Reason.REPLACED, 6, 1),
+        DropRecord(Reason.BUDGET, 7, 2),
+    }
+    assert second.packet.pkt == 9
+    assert pending.ledger.as_dict() == {
+        "captured": 8,
+        "stored": 0,
+        "dropped": {"gated": 5, "budget": 2},
+        "pending": 1,
+    }
+
+
 def test_a_newcomer_below_everything_held_is_dropped_itself() -> None:
     pending = Pending(BOOT, 300)
     for _ in range(3):

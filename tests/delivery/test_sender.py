@@ -4,6 +4,7 @@ import pytest
 
 from tactic_codec.packet import Kind, Packet
 from tactic_delivery.ack import Ack
+from tactic_delivery.allowance import Allowance, Budgets
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.errors import AckError
 from tactic_delivery.ranges import Range
@@ -215,3 +216,33 @@ def test_on_a_slow_bearer_nothing_is_sent_again_for_as_long_as_it_takes() -> Non
     assert sent(sender, 0) == [0]
     assert sent(sender, 7199 * S) == []
     assert sent(sender, 9001 * S) == [0]
+
+
+def test_budgets_hold_back_all_but_alarms_repetitions_included() -> None:
+    allowance = Allowance(Budgets(rate_bps=800, burst_s=3), lambda size: size)
+    sender = Sender(BOOT, Random(1), Limits(), allowance)
+    sender.on_connection(True)
+    sender.on_gateway(True, 0)
+    for pkt in range(4):
+        sender.add(entry(pkt))
+    assert sent(sender, 0) == [0, 1, 2]
+    wake_ns = sender.poll(0).wake_ns
+    assert wake_ns == pytest.approx(S, abs=2)
+    sender.add(entry(4, priority=3))
+    assert sent(sender, S // 2) == [4]
+    assert sent(sender, S) == []
+    # Nothing was acknowledged: what is sent again is paid for too.
+    again = [pkt for step in range(2, 60) for pkt in sent(sender, step * S)]
+    assert 10 <= len(again) <= 60
+    assert sender.sent_again >= 8
+
+
+def test_an_alarm_of_the_backlog_passes_live_packets_that_have_to_wait() -> None:
+    allowance = Allowance(Budgets(rate_bps=8, burst_s=1), lambda size: size)
+    sender = Sender(BOOT, Random(1), Limits(), allowance)
+    sender.add(entry(0, priority=3))
+    sender.on_connection(True)
+    sender.on_gateway(True, 0)
+    allowance.take(0, 500)
+    sender.add(entry(1))
+    assert sent(sender, 0) == [0]

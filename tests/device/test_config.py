@@ -37,13 +37,17 @@ def test_the_example_is_valid_and_names_every_default(tmp_path: Path) -> None:
     assert smallest.outbox.path == tmp_path / "outbox"
     assert config.frames == smallest.frames
     assert config.sending == smallest.sending
+    assert config.rate == smallest.rate
+    assert config.gating == smallest.gating
+    assert smallest.rate.budgets is None
+    assert smallest.gating.gate() is None
     paths = {"path", "ram_path"}
     assert config.outbox.model_dump(exclude=paths) == smallest.outbox.model_dump(exclude=paths)
     assert smallest.outbox.memory.folder.parent == Path("/dev/shm")
 
 
 def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> None:
-    text = EXAMPLE.read_text()
+    text = EXAMPLE.read_text().replace("per_mb = 0.0", "per_mb = 5.0")
     for line in (
         "geometry =",
         "level =",
@@ -55,6 +59,13 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         "cert_file =",
         "key_file =",
         "ram_path =",
+        "rate_bps =",
+        "duty_cycle =",
+        "air_bps =",
+        "day_bytes =",
+        "day_cost =",
+        "coarsest =",
+        "passes =",
     ):
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
@@ -79,6 +90,9 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         ("[bundle]", '[mqtt]\npassword = "x"\n[bundle]', r":4: mqtt: a password needs a user"),
         ('path = "outbox"', 'path = "o"\nmax_bytes = 1', r":12: outbox.max_bytes: .*4194304"),
         ("[bundle]", "[encoder]\nbudget_bytes = 23\n[bundle]", r":5: encoder.budget_bytes: .*23"),
+        ("[bundle]", "[rate]\nduty_cycle = 0.01\n[bundle]", r":4: rate: duty_cycle needs air_bps"),
+        ("[bundle]", "[rate]\nday_cost = 1\n[bundle]", r":4: rate: day_cost needs per_mb"),
+        ("[bundle]", "[gating]\nheartbeat_s = 0\n[bundle]", r":5: gating.heartbeat_s: "),
         ("[bundle]", "[bundel]\n[bundle]", r":4: bundel: unknown key; did you mean bundle"),
     ],
 )

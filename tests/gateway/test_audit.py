@@ -96,6 +96,16 @@ def test_at_rest_the_account_is_exact(site: Site) -> None:
     assert balance == Balance("cam1", BOOT, 5, 5, 3, {"full": 2}, pending=0, held=0)
 
 
+def test_frames_that_were_never_coded_are_accounted_for(site: Site) -> None:
+    gated, skipped = (
+        report(pkt, *numbers, reason=reason)
+        for pkt, numbers, reason in ((4, (1, 2, 3), Reason.GATED), (6, (5,), Reason.BUDGET))
+    )
+    site.take(frame(0), gated, skipped, health(5, 1, waiting=0, gated=3, budget=1))
+    (balance,) = site.balances()
+    assert balance == Balance("cam1", BOOT, 4, 5, 1, {"gated": 3, "budget": 1}, pending=0, held=0)
+
+
 def test_what_came_after_the_ledger_is_not_counted_with_it(site: Site) -> None:
     site.take(frame(0), health(1, 0, waiting=1), frame(1), report(3, 2))
     (balance,) = site.balances()
