@@ -97,7 +97,7 @@ def test_ratios_are_counted_in_three_ways(cells: Cells) -> None:
     assert rows["WebP"]["ratio_stripped"] == pytest.approx(webp[1] / ours[1])
     low, high = rows["WebP"]["ratio_strict_interval"]
     assert low <= rows["WebP"]["ratio_strict"] <= high
-    assert rows["WebP"]["ratio_at_levels"] == pytest.approx([220 / 120, 420 / 220])
+    assert rows["WebP"]["ratio_at"] == pytest.approx({"level 0": 220 / 120, "level 1": 420 / 220})
     assert rows["WebP"]["bd_rate_whole"] == pytest.approx(-0.5)
     assert rows["JPEG"]["bd_rate_strict"] < rows["WebP"]["bd_rate_strict"] < 0
     assert rows["JPEG"]["bd_rate_strict_interval"][1] < -0.5
@@ -131,6 +131,20 @@ def test_points_costs_and_a_head_on_the_node(cells: Cells) -> None:
     assert "| level 1 | " in text
     for block in text.split("\n\n"):
         assert len({line.count("|") for line in block.splitlines() if line}) == 1
+
+
+def test_a_part_of_the_bytes_is_a_setting_of_ours(cells: Cells) -> None:
+    ours = cells.preset.ours.model_copy(update={"levels": 3})
+    three = Cells(cells.preset.model_copy(update={"ours": ours, "shares": (0.75,)}))
+    found = results(three, SIZES)
+    (name,) = (name for name in found if "-cut0.75-" in name)
+    assert name == "ours-l0-cut0.75-s1"
+    cut = found[name].figures.model_copy(update={"bytes": (90,) * PHOTOS, "right": right(0.9)})
+    found[name] = found[name].model_copy(update={"figures": cut})
+    rows = beyond.beyond_rows(three, found)
+    (point,) = (row for row in rows if row.get("setting") == "level 0, 75% sent")
+    assert (point["bytes"], point["accuracy"], point["envelope"]) == (90, 0.9, True)
+    assert compared(rows)["WebP"]["ratio_at"]["level 0, 75% sent"] == pytest.approx(420 / 90)
 
 
 def test_half_of_the_bytes_is_a_row_for_each_level_with_layers(cells: Cells) -> None:

@@ -6,7 +6,7 @@ headers; whole against whole; without headers against without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,7 @@ Results = Mapping[str, Result]
 class Curve:
     """Figures of P settings on N photos; float64 (P, N) each."""
 
+    settings: tuple[str, ...]
     bytes: Floats
     bytes_stripped: Floats
     right: Floats
@@ -73,7 +74,10 @@ def methods(cells: Cells) -> dict[str, list[tuple[str, Cell]]]:
     """The settings of each codec, with their names in tables."""
     preset, seed = cells.preset, cells.preset.seeds[0]
     found: dict[str, list[tuple[str, Cell]]] = {
-        OURS: [(f"level {cell.level}", cell) for cell in cells.ours(seed)]
+        OURS: [
+            *((f"level {cell.level}", cell) for cell in cells.ours(seed)),
+            *((f"level {cell.level}, {cell.share:.0%} sent", cell) for cell in cells.cut(seed)),
+        ]
     }
     for codec, qualities in preset.rivals.items():
         found[NAMES[codec]] = [
@@ -101,9 +105,10 @@ def point_rows(cells: Cells, results: Results) -> list[Json]:
     return [{"part": "point", **each} for each in found]
 
 
-def _curve(settings: Iterable[tuple[str, Cell]], results: Results) -> Curve:
+def _curve(settings: Sequence[tuple[str, Cell]], results: Results) -> Curve:
     found = [results[cell.name] for _, cell in settings]
     return Curve(
+        tuple(setting for setting, _ in settings),
         np.array([each.figures.bytes for each in found], float),
         np.array([each.figures.bytes_stripped for each in found], float),
         np.stack([statistics.each_right(each) for each in found]),
@@ -126,14 +131,17 @@ def _compare(name: str, theirs: Curve, ours: Curve, clean: Floats) -> Json:
         found[f"ratio_{count}_interval"] = curves.interval(each) if known else None
         saved = _savings(*pair, share)
         found[f"bd_rate_{count}"], found[f"bd_rate_{count}_interval"] = saved
-    at_ours = ours.right @ whole
-    found["ratio_at_levels"] = [
-        None if np.isnan(ratio) else float(ratio)
-        for ratio in (
-            _bytes_at((theirs.bytes_stripped, theirs.right), whole, accuracy)[0] / size
-            for accuracy, (size,) in zip(at_ours, ours.bytes @ whole, strict=True)
-        )
-    ]
+    found["ratio_at"] = _at_settings(theirs, ours, whole)
+    return found
+
+
+def _at_settings(theirs: Curve, ours: Curve, whole: Floats) -> dict[str, float | None]:
+    """Bytes of theirs without headers ÷ our whole packets, at the accuracy of each of ours."""
+    found: dict[str, float | None] = {}
+    points = zip(ours.settings, ours.bytes @ whole, ours.right @ whole, strict=True)
+    for setting, (size,), accuracy in points:
+        needed = _bytes_at((theirs.bytes_stripped, theirs.right), whole, accuracy)[0]
+        found[setting] = None if np.isnan(needed) else float(needed / size)
     return found
 
 
@@ -166,7 +174,7 @@ def _savings(
 
 
 def _halves(cells: Cells, results: Results) -> list[Json]:
-    """What half of the bytes of each frame keep, photo by photo."""
+    """What half of the bytes of each frame keep of the answers, no head being tuned to that."""
     found = []
     for cell in cells.shortened(cells.preset.seeds[0]):
         half, whole = results[cell.name], results[cell.whole.name]

@@ -178,14 +178,13 @@ def _compared(rows: Sequence[Json]) -> str:
 
 
 def _same_accuracy(rows: Sequence[Json]) -> str:
-    """Stripped bytes of the others at the accuracy of each of our levels, ÷ our whole packet."""
-    levels = range(len(rows[0]["ratio_at_levels"]))
+    """Stripped bytes of the others at the accuracy of each of our settings, ÷ our whole packet."""
     header = ("bytes ÷ ours at the accuracy of", *(row["method"] for row in rows))
     return table(
         header,
         [
-            [f"level {level}", *(times(row["ratio_at_levels"][level], None) for row in rows)]
-            for level in levels
+            [setting, *(times(row["ratio_at"][setting], None) for row in rows)]
+            for setting in rows[0]["ratio_at"]
         ],
     )
 

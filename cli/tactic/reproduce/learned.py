@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import SerializeAsAny
 
 from tactic.reproduce import packets
-from tactic.reproduce.cell import Cell, Figures, Place
+from tactic.reproduce.cell import Cell, Figures, Json, Place
 from tactic.reproduce.codecs import Agnostic, Aware, OurCodec
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.judging import HEAD, bits_per_pixel, psnr_db, tune_and_judge, tuned_images
@@ -15,7 +15,7 @@ from tactic.reproduce.preset import ANSWERED, CODED, TUNED
 from tactic_codec.packet import HEADER_BYTES
 from tactic_train.heads import Head
 from tactic_train.step import System
-from tactic_train.tune import Tuning
+from tactic_train.tune import Pictures, Tuning
 
 
 class Learned(Cell):
@@ -33,13 +33,23 @@ class Learned(Cell):
     table_crops: int
     patient: bool = False
     """Marks an agnostic head tuned as long as an aware one was trained and tuned together."""
+    share: float = 1.0
+    """Of the bytes of each packet that are sent; the head is tuned to what that gives."""
 
     @property
     def name(self) -> str:
-        """``aware-b1-s1``, ``agnostic-b0-patient-s1``, ``ours-l3-s1``, ``aware-b0-dice-s1``."""
+        """``aware-b1-s1``, ``agnostic-b0-patient-s1``, ``ours-l1-cut0.75-s1``, …."""
         level = f"-l{self.level}" if self.codec.levels > 1 else ""
+        level += f"-cut{self.share:g}" if self.share < 1 else ""
         label = self.codec.label.removesuffix(self.clean.loss) + level + "-patient" * self.patient
         return f"{label}{self.clean.loss}-s{self.seed}"
+
+    def configuration(self) -> Json:
+        """Whole packets are what is meant where nothing is said."""
+        found = super().configuration()
+        if self.share == 1:
+            del found["share"]
+        return found
 
     def images(self) -> dict[str, int]:
         """Coded, tuned on, and answered."""
@@ -50,27 +60,36 @@ class Learned(Cell):
 
     def run(self, place: Place) -> Figures:
         """Code, tune and judge."""
-        photos, level = self.clean.photos, self.level
+        photos = self.clean.photos
         gallery = place.gallery(photos)
         system = self.codec.load(place)
         place.say(f"{self.name}: fitting entropy models, coding photos")
         coder = self.coder(system, place)
-        latents, _, sizes = coder.through(packets.encode(system, gallery.test, level))
-        test = packets.decode(system, latents, level)
-        chosen = gallery.train[: tuned_images(self.tune, photos)]
-        train = packets.decode(system, packets.encode(system, chosen, level), level)
+        arrived = coder.through(packets.encode(system, gallery.test, self.level), self.share)
+        test = packets.decode(system, arrived.latents, arrived.levels)
+        train = self._decoded(system, coder, gallery.train[: tuned_images(self.tune, photos)])
         head = self._head(system, place)
         seen = train, test
         judged = tune_and_judge(place, self, head, self.tune, seen, gallery, self.clean.gamma)
-        bits = packets.density_bits(system, latents, level) if self.codec.rate_weight else None
+        bits = None
+        if self.codec.rate_weight and self.share == 1:
+            bits = packets.density_bits(system, arrived.latents, self.level)
         return Figures(
             **judged,
-            bytes=sizes,
-            bytes_stripped=tuple(size - HEADER_BYTES for size in sizes),
-            bits_per_pixel=bits_per_pixel(sizes, photos),
+            bytes=arrived.sizes,
+            bytes_stripped=tuple(size - HEADER_BYTES for size in arrived.sizes),
+            bits_per_pixel=bits_per_pixel(arrived.sizes, photos),
             bits_per_pixel_density=None if bits is None else bits / gallery.test[..., 0].size,
             psnr_db=psnr_db(gallery.test, test),
         )
+
+    def _decoded(self, system: System, coder: packets.Packets, pictures: Pictures) -> Pictures:
+        """What a gateway shows its head; whole packets lose nothing, so they are not made."""
+        latents = packets.encode(system, pictures, self.level)
+        if self.share == 1:
+            return packets.decode(system, latents, self.level)
+        arrived = coder.through(latents, self.share)
+        return packets.decode(system, arrived.latents, arrived.levels)
 
     def coder(self, system: System, place: Place) -> packets.Packets:
         """What codes its latents."""

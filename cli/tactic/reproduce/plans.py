@@ -82,6 +82,15 @@ class Cells:
         codec = self._our_codec(seed)
         return [self._learned(codec, level) for level in range(codec.levels)]
 
+    def cut(self, seed: int) -> list[Learned]:
+        """A part of the bytes of each of them that has layers to leave off."""
+        return [
+            whole.model_copy(update={"share": share})
+            for whole in self.ours(seed)
+            if _has_layers(whole)
+            for share in self.preset.shares
+        ]
+
     def one_level(self, seed: int, level: int) -> Learned:
         """Our codec, trained for this rate level alone."""
         parts = dict(self._our_codec(seed))
@@ -89,11 +98,9 @@ class Cells:
         return self._learned(codec, level)
 
     def shortened(self, seed: int) -> list[Shortened]:
-        """Half of the bytes of each of them that has layers to leave off."""
+        """Half of the bytes of each of them that has, its head as it was tuned to the whole."""
         return [
-            Shortened(seed=seed, whole=whole)
-            for whole in self.ours(seed)
-            if nest.layers(whole.level, whole.codec.levels) > 1
+            Shortened(seed=seed, whole=whole) for whole in self.ours(seed) if _has_layers(whole)
         ]
 
     def cost(self) -> Cost:
@@ -155,6 +162,10 @@ class Cells:
         )
 
 
+def _has_layers(whole: Learned) -> bool:
+    return nest.layers(whole.level, whole.codec.levels) > 1
+
+
 def table1(cells: Cells) -> list[Cell]:
     """No compression, JPEG at the paper's qualities, the paper's model at its β; one seed."""
     preset, seed = cells.preset, cells.preset.seeds[0]
@@ -212,6 +223,7 @@ def beyond(cells: Cells) -> list[Cell]:
         cells.uncompressed(seed),
         cells.cost(),
         *cells.ours(seed),
+        *cells.cut(seed),
         *cells.shortened(seed),
         *(cells.aware(beta, seed) for beta in preset.betas),
         *(

@@ -92,6 +92,8 @@ class Preset(Section):
     scales: tuple[float, ...]
     """Sizes at which they are run, relative to the photo's sides."""
     ours: Ours
+    shares: tuple[float, ...] = (0.75, 0.5)
+    """Of the bytes of each of our packets that has layers to leave off, each with its head."""
     one_level_share: float = 1.0
     """Steps of a codec for one rate level in ``levels``, relative to that for all of them."""
     roads: Roads
