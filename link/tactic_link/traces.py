@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tactic_codec.packet import HEADER_BYTES
 from tactic_link.errors import LinkError
 
 Floats = NDArray[np.float64]
 
 MOST_PHOTOS = 1 << 16
+#: of a head on the node: the class, and how sure it is
+_ANSWER_BYTES = 2
 _ARRAYS = ("packet_bytes", "right", "clean_right")
 _NO_TRACES = (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile)
 _REMEDY = "make it again with tactic link measure"
@@ -166,6 +169,12 @@ def _traces(
     ]
     found = with_beginnings(settings)
     return Traces(found, clean.astype(np.float64), text["about"])
+
+
+def answer_only(clean_right: Floats) -> Setting:
+    """What a head on the node sends, which sees the uncompressed photos; float64 (N,)."""
+    size = np.full(len(clean_right), HEADER_BYTES + _ANSWER_BYTES)
+    return Setting("head", {"answer_bytes": _ANSWER_BYTES}, size, clean_right)
 
 
 def with_beginnings(settings: Sequence[Setting]) -> tuple[Setting, ...]:

@@ -70,6 +70,43 @@ def test_simulate(run: Run, traces: Path, tmp_path: Path) -> None:
     assert "jpeg" not in json.loads(run(*given, "--against", "", "--json"))["codecs"]
 
 
+def test_traces_from_a_report(run: Run, tmp_path: Path) -> None:
+    def cell(kind: str, size: int | None, **said: object) -> dict[str, object]:
+        figures = {"right": "1" * 30 + "0" * 10, "bytes": size and [size] * 40}
+        return {"configuration": {"kind": kind} | said, "figures": figures, "machine": "one"}
+
+    ours, theirs = ({"cell": f"codec-{name}-s1", "digest": ""} for name in ("ours", "aware-b1"))
+    report = {
+        "preset": {"name": "cpu"},
+        "commit": "0" * 12,
+        "date": "2026-01-01",
+        "cells": [
+            cell("CleanHead", None),
+            cell("Uncompressed", None),
+            cell("Learned", 400, codec=ours, level=0),
+            cell("Learned", 200, codec=ours, level=0, share=0.5),
+            cell("Learned", 100, codec=theirs, level=0),
+            cell("File", 1580, codec="jpeg", quality=5, scale=1.0),
+        ],
+    }
+    path = tmp_path / "beyond.json"
+    path.write_text(json.dumps(report))
+    given = ("simulate", "leo-uhf", "--traces", str(path), "--days", "0.1", "--fps", "0.2")
+    result = json.loads(run(*given, "--against", "jpeg", "--json"))
+    assert result["traces"]["head"] == "tuned to each setting"
+    kinds = [(each["codec"], each.get("share")) for each in result["settings"]]
+    assert sorted(kinds, key=str) == [
+        ("head", None),
+        ("jpeg", None),
+        ("tactic", 0.5),
+        ("tactic", 1.0),
+    ]
+    assert result["codecs"]["tactic"]["correct"] > result["codecs"]["jpeg"]["correct"] > 0
+    path.write_text(json.dumps(report | {"cells": []}))
+    with pytest.raises(TacticError, match="no report of tactic reproduce beyond"):
+        run(*given)
+
+
 def test_sweep(run: Run, traces: Path) -> None:
     given = ("sweep", "leo-uhf", "--traces", str(traces), "--days", "0.1", "--fps", "0.2")
     found = json.loads(run(*given, "--vary", "up.rate=1.2,9.6", "--against", "jpeg", "--json"))

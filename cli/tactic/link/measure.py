@@ -19,11 +19,7 @@ from tactic.evaluate.setting import Setting as Measured
 from tactic_codec.bundle import Bundle
 from tactic_codec.packet import HEADER_BYTES
 from tactic_gateway.task import Task, open_task
-from tactic_link.traces import MOST_PHOTOS, Setting, Traces, with_beginnings
-
-HEAD = "head"
-#: an answer of a head on the node: the class, and how sure it is
-ANSWER_BYTES = 2
+from tactic_link.traces import MOST_PHOTOS, Setting, Traces, answer_only, with_beginnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +86,7 @@ class Measuring:
         measured = [
             _setting(setting, rows, number) for number, setting in enumerate(self._settings)
         ]
-        size = np.full(len(rows.clean_right), HEADER_BYTES + ANSWER_BYTES)
-        on_node = Setting(HEAD, {"answer_bytes": ANSWER_BYTES}, size, rows.clean_right)
-        found = with_beginnings([*measured, on_node])
+        found = with_beginnings([*measured, answer_only(rows.clean_right)])
         return Traces(found, rows.clean_right, self._about())
 
     def _about(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tactic.link.options import OUT, RIVALS, Orbit, Source, World
+from tactic.link.reported import read_report
 from tactic.rooms import packages_of
 from tactic_link import plots, report, traces
 from tactic_link.compare import Comparison, compare, shortlist
@@ -39,7 +40,8 @@ def traces_of(source: Source, out: Path | None = None) -> Traces:
         There are none, and what would be needed to make them is missing.
     """
     if source.file and source.file.exists() and not out:
-        return _chosen(traces.read(source.file), source.rivals)
+        read = read_report if source.file.suffix == ".json" else traces.read
+        return _chosen(read(source.file), source.rivals)
     if source.bundle is None or source.photos is None:
         missing = f"{source.file}: no such file; " if source.file else ""
         raise LinkError(f"{missing}give --traces FILE, or --bundle and --photos to make them")
