@@ -12,7 +12,7 @@ import torch
 
 from tactic.reproduce import command, presets
 from tactic.reproduce.cell import Cell, Figures, Place
-from tactic.reproduce.codecs import Aware, Codec, OurCodec
+from tactic.reproduce.codecs import Aware, Codec
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.estimate import estimate
 from tactic.reproduce.experiment import EXPERIMENTS
@@ -20,6 +20,7 @@ from tactic.reproduce.gallery import Photos, link_classes, open_gallery
 from tactic.reproduce.heads import CleanHead, fresh_head, weights_file
 from tactic.reproduce.lab import Lab, with_bases
 from tactic.reproduce.learned import Learned
+from tactic.reproduce.ours import OurCodec
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.preset import HeadChoice, Preset
 from tactic_train.errors import DataError

@@ -1,4 +1,4 @@
-"""One model for all rate levels against one for each: what is trained, and what the rows say."""
+"""Our codec trained otherwise: for one rate level, or without a part; and what the rows say."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from tactic.reproduce import layouts
 from tactic.reproduce.cell import Figures, Json, Result
-from tactic.reproduce.codecs import OneLevel
 from tactic.reproduce.experiment import make_report
 from tactic.reproduce.lab import Lab
+from tactic.reproduce.ours import PARTS, OneLevel
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.preset import Preset
 
@@ -93,3 +93,32 @@ def test_all_that_differs_is_the_level(cells: Cells, tmp_path: Path) -> None:
     shorter = replace(cells, preset=cells.preset.model_copy(update={"one_level_share": 0.25}))
     assert shorter.ours(1)[0].digest == cells.ours(1)[0].digest
     assert shorter.one_level(1, 0).digest != first.digest
+
+
+def test_a_part_is_left_out_at_one_level(cells: Cells, tmp_path: Path) -> None:
+    (whole, *_), other = cells.shorter(1, None), cells.shorter(1, "maps")
+    assert [cell.name for cell in other] == ["ours-shorter-no-maps-l1-s1"]
+    lab, begin = Lab(tmp_path, lambda line: None), len(cells.preset.ours.begin)
+    before = whole.codec.plan(lab).model_dump()["stage"][begin:]
+    for part, changed in PARTS.items():
+        (cell,) = cells.shorter(1, part)
+        after = cell.codec.plan(lab).model_dump()["stage"][begin:]
+        for one, another in zip(before, after, strict=True):
+            assert {key: another[key] for key in changed} == changed
+            assert {key for key in one if one[key] != another[key]} <= set(changed)
+        assert after != before, "nothing was left out"
+
+
+def test_what_a_part_saves(cells: Cells) -> None:
+    fine, coarse = cells.shorter(1, None)
+    found = {cells.clean(1).name: result(0.95, 0)}
+    found |= {fine.name: result(0.9, 400), coarse.name: result(0.7, 100)}
+    for part in PARTS:
+        found[cells.shorter(1, part)[0].name] = result(0.8, 150 if part == "tail" else 400)
+    report = make_report("parts", cells, found)
+    ratios = {row["method"]: row["ratio"] for row in report.rows if "ratio" in row}
+    assert set(ratios) == set(PARTS)
+    assert ratios["tail"] == pytest.approx(200 / 150)
+    assert ratios["maps"] == pytest.approx(200 / 400)
+    assert len(report.notes) == 1 and "“tail”" in report.notes[0]
+    assert layouts.parts(report.rows).count("\n") == 2 + 2 + len(PARTS)

@@ -1,18 +1,15 @@
-"""Cells that train a codec: the paper's for distortion, without the task or with it; and ours."""
+"""Cells that train a codec, and the paper's: for distortion, without the task, or with it."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
 from tactic.reproduce.cell import Cell, Figures, Json, Place
-from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Photos
 from tactic.reproduce.heads import CleanHead
-from tactic.reproduce.preset import DRAWN, JOINT, HeadChoice, Ours, Training
+from tactic.reproduce.preset import DRAWN, JOINT, HeadChoice, Training
 from tactic_train import checkpoint
 from tactic_train.config import Data, HeadConfig, Model, Stage, TrainConfig
 from tactic_train.loop import build, train
@@ -206,85 +203,6 @@ class Aware(Codec):
         return self._config(place, self.drawn.model, (stage,), self.train.batch, begun, head)
 
 
-class OurCodec(Codec):
-    """Ours: one encoder, several rate levels, trained jointly with the head."""
-
-    clean: CleanHead
-    ours: Ours
-    start: Path | None
-    """A run to begin with instead of the first stages; counts by its content."""
-
-    @property
-    def name(self) -> str:
-        """``codec-ours-s1``, ``codec-ours-started-s1``."""
-        return f"codec-{self._kind}-s{self.seed}"
-
-    @property
-    def _kind(self) -> str:
-        return "ours-started" if self.start else "ours"
-
-    @property
-    def levels(self) -> int:
-        """Of the preset."""
-        return self.ours.levels
-
-    @property
-    def rate_weight(self) -> float:
-        """β at the finest level, in the end."""
-        return self.ours.joint[-1].beta
-
-    def images(self) -> dict[str, int]:
-        """Drawn, then codec and head."""
-        joint = sum(stage.steps for stage in self._joint) * self.ours.batch
-        drawn = sum(stage.steps for stage in self.ours.begin) * self.ours.batch
-        return {JOINT: joint, DRAWN: 0 if self.start else drawn}
-
-    def configuration(self) -> Json:
-        """The start by its content; stages that are left out do not count."""
-        found = super().configuration()
-        if self.start:
-            found["start"] = _content(self.start)
-            found["ours"] = self.ours.model_dump(mode="json", exclude={"begin"})
-        return found
-
-    def plan(self, place: Place) -> TrainConfig:
-        """With rate levels and labels."""
-        ours = self.ours
-        model = Model(arch="lapped", channels=ours.channels, levels=ours.levels, step=ours.step)
-        stages = self._joint if self.start else ours.begin + self._joint
-        head = self.clean.weights(place)
-        return self._config(place, model, stages, ours.batch, self.start, head)
-
-    @property
-    def _joint(self) -> tuple[Stage, ...]:
-        return self.ours.joint
-
-
-class OneLevel(OurCodec):
-    """Ours from the same start, but for one rate level, and whole streams only."""
-
-    level: int
-    share: float
-    """Of the steps of the codec for all levels, of which each level has its part."""
-
-    @property
-    def _kind(self) -> str:
-        return f"{super()._kind}-only{self.level}"
-
-    @property
-    def _joint(self) -> tuple[Stage, ...]:
-        return tuple(
-            stage.model_copy(
-                update={
-                    "steps": math.ceil(self.share * stage.steps),
-                    "level": self.level,
-                    "tail_drop": 0.0,
-                }
-            )
-            for stage in self.ours.joint
-        )
-
-
 def short(beta: float) -> str:
     """β as it stands in names: 0, 4, 1_32."""
     return f"{beta:g}" if beta >= 1 or not beta else f"1_{round(1 / beta)}"
@@ -298,13 +216,3 @@ def _stage(training: Training, beta: float) -> Stage:
         distortion=1.0,
         beta=beta,
     )
-
-
-def _content(start: Path) -> str:
-    path = start / checkpoint.NAME if start.is_dir() else start
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as fault:
-        raise ReproduceError(
-            f"{path}: {fault.strerror}; name the folder of a training run with --start"
-        ) from fault

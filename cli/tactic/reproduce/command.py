@@ -28,6 +28,7 @@ Start = Annotated[
 QUESTIONS = {
     "table1": "Accuracy and rate of the paper's model beside JPEG.",
     "table2": "Training with the task against training without, several seeds.",
+    "parts": "Leave out each part of our codec's training in turn.",
     "table3": "Segmentation: training with the task against training without, by three losses.",
 }
 QUESTIONS_OF_OURS = {

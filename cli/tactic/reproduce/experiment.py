@@ -80,6 +80,13 @@ EXPERIMENTS = {
         notes.of_beyond,
         drawn=True,
     ),
+    "parts": Experiment(
+        "What each part of our training is worth",
+        plans.parts,
+        one_level.parts_rows,
+        layouts.parts,
+        notes.of_parts,
+    ),
     "levels": Experiment(
         "One model for all rate levels against one for each",
         plans.levels,

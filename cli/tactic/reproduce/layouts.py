@@ -149,6 +149,40 @@ def levels(rows: Sequence[Json]) -> str:
     )
 
 
+_PARTS = {
+    "nothing": "nothing",
+    "task": "the task: distortion and rate alone, then the head",
+    "teacher": "the teacher: labels alone",
+    "maps": "the teacher's inner maps",
+    "rounding": "straight-through rounding: noise",
+    "tail": "tail drop",
+}
+
+
+def parts(rows: Sequence[Json]) -> str:
+    """What is left when a part is left out."""
+    header = (
+        "left out",
+        "rate level",
+        "accuracy, % [95 %]",
+        "bytes",
+        "bytes of the whole ÷ its own, at its accuracy",
+    )
+    return table(
+        header,
+        [
+            [
+                _PARTS[row["method"]],
+                row["setting"].removeprefix("level "),
+                spread(row["accuracy"], row["accuracy_interval"]),
+                number(row["bytes"]),
+                times(row["ratio"], row["ratio_interval"]) if "ratio" in row else "",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def _compared(rows: Sequence[Json]) -> str:
     header = (
         "tactic against",

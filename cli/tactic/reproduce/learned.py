@@ -8,9 +8,10 @@ from pydantic import SerializeAsAny
 
 from tactic.reproduce import packets
 from tactic.reproduce.cell import Cell, Figures, Json, Place
-from tactic.reproduce.codecs import Agnostic, Aware, OurCodec
+from tactic.reproduce.codecs import Agnostic, Aware
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.judging import HEAD, bits_per_pixel, psnr_db, tune_and_judge, tuned_images
+from tactic.reproduce.ours import OurCodec
 from tactic.reproduce.preset import ANSWERED, CODED, TUNED
 from tactic_codec.packet import HEADER_BYTES
 from tactic_train.heads import Head

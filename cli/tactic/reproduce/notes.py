@@ -97,3 +97,15 @@ def of_levels(rows: Sequence[Json]) -> list[str]:
             saved = _POINTS * (1 - 1 / row["ratio"])
             found.append(f"{alone} needs {saved:.0f} % fewer bytes at equal accuracy.")
     return found
+
+
+def of_parts(rows: Sequence[Json]) -> list[str]:
+    """Parts that are not shown to save bytes."""
+    found = []
+    for row in (row for row in rows if "ratio" in row):
+        if row["ratio"] is None or not row["ratio_interval"] or row["ratio_interval"][1] >= 1:
+            found.append(
+                f"Without the part “{row['method']}” of our training, no more bytes are shown to "
+                "be needed at equal accuracy."
+            )
+    return found

@@ -1,44 +1,70 @@
-"""The rows of ``levels``: what it costs that one model serves all rate levels."""
+"""The rows of ``levels`` and ``parts``: our codec trained otherwise, beside itself.
+
+``ratio`` is the bytes of our codec, read off its curve, at the accuracy of the other one, relative
+to the other's bytes: below 1 where ours needs fewer. It is None where the curve of ours does not
+reach that accuracy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tactic.evaluate import curves
 from tactic.reproduce import statistics
 from tactic.reproduce.cell import Json, Result
+from tactic.reproduce.learned import Learned
+from tactic.reproduce.ours import PARTS
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.tables import row
 
 ALL = "all levels"
+WHOLE = "nothing"
+
+Results = Mapping[str, Result]
 
 
-def levels_rows(cells: Cells, results: Mapping[str, Result]) -> list[Json]:
-    """Both codecs at each level, and the bytes of one for all at the accuracy of one alone.
-
-    ``ratio`` is above 1 where a model for this level alone needs fewer bytes; None where the
-    curve of the model for all levels does not reach its accuracy.
-    """
+def levels_rows(cells: Cells, results: Results) -> list[Json]:
+    """Both codecs at each level."""
     seed = cells.preset.seeds[0]
-    ours = cells.ours(seed)
+    ours, rows = cells.ours(seed), []
+    for cell in ours:
+        alone = cells.one_level(seed, cell.level)
+        rows.append(_row(ALL, cell, results))
+        rows.append(_row("this level only", alone, results) | _against(alone, ours, results))
+    return rows
+
+
+def parts_rows(cells: Cells, results: Results) -> list[Json]:
+    """The whole at its levels, then without each part."""
+    seed = cells.preset.seeds[0]
+    whole = cells.shorter(seed, None)
+    rows = [_row(WHOLE, cell, results) for cell in whole]
+    for part in PARTS:
+        for cell in cells.shorter(seed, part):
+            rows.append(_row(part, cell, results) | _against(cell, whole, results))
+    return rows
+
+
+def _row(name: str, cell: Learned, results: Results) -> Json:
+    return row(name, f"level {cell.level}", [cell], results, None)
+
+
+def _against(other: Learned, ours: Sequence[Learned], results: Results) -> Json:
+    """``ratio``, and its interval over photos."""
+    result = results[other.name]
     found = [results[cell.name] for cell in ours]
     sizes = np.array([each.figures.bytes for each in found], float)
     right = np.stack([statistics.each_right(each) for each in found])
-    share = curves.weights(sizes.shape[1])
-    rows = []
-    for cell in ours:
-        alone = cells.one_level(seed, cell.level)
-        result = results[alone.name]
-        each = row("this level only", f"level {cell.level}", [alone], results, None)
-        ratios = [
-            curves.bytes_at(sizes @ part, right @ part, statistics.each_right(result) @ part)
-            / (np.asarray(result.figures.bytes, float) @ part)
-            for part in (np.full((sizes.shape[1], 1), 1 / sizes.shape[1]), share)
-        ]
-        known = not np.isnan(ratios[0][0])
-        each["ratio"] = float(ratios[0][0]) if known else None
-        each["ratio_interval"] = curves.interval(ratios[1]) if known else None
-        rows += [row(ALL, f"level {cell.level}", [cell], results, None), each]
-    return rows
+    photos = sizes.shape[1]
+    at, drawn = (
+        curves.bytes_at(sizes @ share, right @ share, statistics.each_right(result) @ share)
+        / (np.asarray(result.figures.bytes, float) @ share)
+        for share in (np.full((photos, 1), 1 / photos), curves.weights(photos))
+    )
+    known = not np.isnan(at[0])
+    return {
+        "ratio": float(at[0]) if known else None,
+        "ratio_interval": curves.interval(drawn) if known else None,
+    }

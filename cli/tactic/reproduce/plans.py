@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tactic.reproduce.cell import Cell
-from tactic.reproduce.codecs import Agnostic, Aware, Drawn, OneLevel, OurCodec
+from tactic.reproduce.codecs import Agnostic, Aware, Drawn
 from tactic.reproduce.cost import Cost
 from tactic.reproduce.heads import CleanHead, Uncompressed
 from tactic.reproduce.learned import Learned
+from tactic.reproduce.ours import PARTS, OneLevel, OurCodec, Shorter
 from tactic.reproduce.preset import Preset
 from tactic.reproduce.rivals import File
 from tactic.reproduce.shortened import Shortened
 from tactic_codec import nest
+
+#: the rate level at which parts are left out; the curve reaches one level to either side
+PARTS_LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,13 @@ class Cells:
         parts = dict(self._our_codec(seed))
         codec = OneLevel(**parts, level=level, share=self.preset.one_level_share)
         return self._learned(codec, level)
+
+    def shorter(self, seed: int, without: str | None) -> list[Learned]:
+        """Our codec trained for less long, without a part; at its three finest levels, or one."""
+        parts = dict(self._our_codec(seed))
+        codec = Shorter(**parts, without=without, share=self.preset.parts_share)
+        levels = (PARTS_LEVEL,) if without else range(codec.levels)[: 2 * PARTS_LEVEL + 1]
+        return [self._learned(codec, level) for level in levels]
 
     def shortened(self, seed: int) -> list[Shortened]:
         """Half of the bytes of each of them that has, its head as it was tuned to the whole."""
@@ -233,6 +244,15 @@ def beyond(cells: Cells) -> list[Cell]:
             for quality in qualities
         ),
     ]
+
+
+def parts(cells: Cells) -> list[Cell]:
+    """Our codec trained for less long, whole and without each part in turn."""
+    seed = cells.preset.seeds[0]
+    found: list[Cell] = [cells.clean(seed)]
+    for without in (None, *PARTS):
+        found += cells.shorter(seed, without)
+    return found
 
 
 def levels(cells: Cells) -> list[Cell]:

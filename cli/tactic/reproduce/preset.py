@@ -96,6 +96,8 @@ class Preset(Section):
     """Of the bytes of each of our packets that has layers to leave off, each with its head."""
     one_level_share: float = 1.0
     """Steps of a codec for one rate level in ``levels``, relative to that for all of them."""
+    parts_share: float = 1.0
+    """Of the steps with the head, in ``parts``."""
     roads: Roads
     images_per_s: Mapping[str, float]
     """Rough speed of training a codec (``drawn``), codec and head (``joint``) and a head

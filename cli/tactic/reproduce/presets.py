@@ -149,6 +149,7 @@ CPU = Preset(
         channels=64, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], joint=_CPU_STAGES[1]
     ),
     one_level_share=1 / 3,
+    parts_share=1 / 6,
     roads=_CPU_ROADS,
     images_per_s={DRAWN: 60, JOINT: 20, TUNED: 45, ANSWERED: 100, CODED: 100},
 )

@@ -1,0 +1,133 @@
+"""Cells that train our codec: for all its rate levels, for one, or shorter and without a part."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+from tactic.reproduce.cell import Json, Place
+from tactic.reproduce.codecs import Codec
+from tactic.reproduce.errors import ReproduceError
+from tactic.reproduce.heads import CleanHead
+from tactic.reproduce.preset import DRAWN, JOINT, Ours
+from tactic_train import checkpoint
+from tactic_train.config import Model, Stage, TrainConfig
+
+#: part of the training → what its stages with the head are without it
+PARTS: dict[str, Json] = {
+    "task": {"alpha": 0.0, "features": 0.0, "task": "teacher", "head": "frozen"},
+    "teacher": {"features": 0.0, "task": "labels"},
+    "maps": {"features": 0.0},
+    "rounding": {"rounding": "noise"},
+    "tail": {"tail_drop": 0.0},
+}
+
+
+class OurCodec(Codec):
+    """Ours: one encoder, several rate levels, trained jointly with the head."""
+
+    clean: CleanHead
+    ours: Ours
+    start: Path | None
+    """A run to begin with instead of the first stages; counts by its content."""
+
+    @property
+    def name(self) -> str:
+        """``codec-ours-s1``, ``codec-ours-started-s1``."""
+        return f"codec-{self._kind}-s{self.seed}"
+
+    @property
+    def _kind(self) -> str:
+        return "ours-started" if self.start else "ours"
+
+    @property
+    def levels(self) -> int:
+        """Of the preset."""
+        return self.ours.levels
+
+    @property
+    def rate_weight(self) -> float:
+        """β at the finest level, in the end."""
+        return self.ours.joint[-1].beta
+
+    def images(self) -> dict[str, int]:
+        """Drawn, then codec and head."""
+        joint = sum(stage.steps for stage in self._joint) * self.ours.batch
+        drawn = sum(stage.steps for stage in self.ours.begin) * self.ours.batch
+        return {JOINT: joint, DRAWN: 0 if self.start else drawn}
+
+    def configuration(self) -> Json:
+        """The start by its content; stages that are left out do not count."""
+        found = super().configuration()
+        if self.start:
+            found["start"] = _content(self.start)
+            found["ours"] = self.ours.model_dump(mode="json", exclude={"begin"})
+        return found
+
+    def plan(self, place: Place) -> TrainConfig:
+        """With rate levels and labels."""
+        ours = self.ours
+        model = Model(arch="lapped", channels=ours.channels, levels=ours.levels, step=ours.step)
+        stages = self._joint if self.start else ours.begin + self._joint
+        head = self.clean.weights(place)
+        return self._config(place, model, stages, ours.batch, self.start, head)
+
+    @property
+    def _joint(self) -> tuple[Stage, ...]:
+        return self.ours.joint
+
+
+class OneLevel(OurCodec):
+    """Ours from the same start, but for one rate level, and whole streams only."""
+
+    level: int
+    share: float
+    """Of the steps of the codec for all levels, of which each level has its part."""
+
+    @property
+    def _kind(self) -> str:
+        return f"{super()._kind}-only{self.level}"
+
+    @property
+    def _joint(self) -> tuple[Stage, ...]:
+        return tuple(
+            stage.model_copy(
+                update={
+                    "steps": math.ceil(self.share * stage.steps),
+                    "level": self.level,
+                    "tail_drop": 0.0,
+                }
+            )
+            for stage in self.ours.joint
+        )
+
+
+class Shorter(OurCodec):
+    """Ours, trained with the head for a share of the steps, and without one part or none."""
+
+    without: str | None
+    """Of ``PARTS``."""
+    share: float
+
+    @property
+    def _kind(self) -> str:
+        return f"{super()._kind}-shorter" + (f"-no-{self.without}" if self.without else "")
+
+    @property
+    def _joint(self) -> tuple[Stage, ...]:
+        changed = PARTS[self.without] if self.without else {}
+        return tuple(
+            stage.model_copy(update={"steps": math.ceil(self.share * stage.steps), **changed})
+            for stage in self.ours.joint
+        )
+
+
+def _content(start: Path) -> str:
+    path = start / checkpoint.NAME if start.is_dir() else start
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as fault:
+        raise ReproduceError(
+            f"{path}: {fault.strerror}; name the folder of a training run with --start"
+        ) from fault
