@@ -23,6 +23,7 @@ from tactic_codec.entropy import EntropyModel, read_models
 from tactic_codec.errors import BundleError, PacketError, TableError, TrustError
 from tactic_codec.manifest import Codec, FileEntry, Manifest
 from tactic_codec.packet import Kind, Packet
+from tactic_codec.reference import References
 from tactic_codec.signing import Purpose, Signature
 from tactic_codec.trust import Trust
 
@@ -151,6 +152,23 @@ class Bundle:
         ):
             raise BundleError(f"{self.path / 'probe'}: frames and latents do not fit; {RENEW}")
         return frames.astype(np.uint8, copy=False), latents.astype(np.int8, copy=False)
+
+    def references(self) -> References | None:
+        """What latents usually look like, for each encoder; None where the bundle does not say.
+
+        Raises
+        ------
+        BundleError
+            The file does not fit the bundle.
+        """
+        entry = self.manifest.reference
+        if entry is None:
+            return None
+        found = parse(References, self.path / entry.path, self.read(entry))
+        channels = [len(each.histogram) for each in found.encoders]
+        if channels != [self.codec.channels] * len(self.codec.encoders):
+            raise BundleError(f"{self.path / entry.path}: not of this codec; {RENEW}")
+        return found
 
     def _array(self, entry: FileEntry) -> NDArray[np.generic]:
         try:

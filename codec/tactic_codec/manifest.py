@@ -105,7 +105,7 @@ class Manifest(_Strict):
     """``manifest.json``.
 
     ``serial`` rises with every bundle of a name that is signed: a node that has run one refuses
-    those before it.
+    those before it. ``reference`` says what latents usually look like, for a node's drift monitor.
     """
 
     format: Literal[1]
@@ -116,6 +116,7 @@ class Manifest(_Strict):
     codec: Codec
     heads: tuple[Head, ...]
     probe: Probe
+    reference: FileEntry | None = None
     documents: tuple[FileEntry, ...] = ()
 
     @model_validator(mode="after")
@@ -140,9 +141,10 @@ class Manifest(_Strict):
 
     @property
     def device_files(self) -> tuple[FileEntry, ...]:
-        """What a node needs: encoders, entropy models and probe frames."""
+        """What a node needs: encoders, entropy models, probe frames and the reference."""
         codec = self.codec
         return (
             *(entry for encoder in codec.encoders for entry in (encoder.onnx, encoder.tflite)),
             *(codec.entropy, self.probe.frames, self.probe.latents),
+            *((self.reference,) if self.reference else ()),
         )

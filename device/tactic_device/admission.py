@@ -13,6 +13,7 @@ from tactic_delivery.skips import Skips
 from tactic_device.coder import Coder
 from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
 from tactic_device.dispatch import Dispatch
+from tactic_device.drift import Drift
 from tactic_device.health import boot_clock_ns
 from tactic_device.sources import Shot
 
@@ -35,6 +36,8 @@ class Admission:
     dispatch : Dispatch
     allowance : Allowance or None
         The sender has the same.
+    drift : Drift or None
+        Looks at every frame.
 
     Raises
     ------
@@ -43,12 +46,17 @@ class Admission:
     """
 
     def __init__(
-        self, config: DeviceConfig, dispatch: Dispatch, allowance: Allowance | None
+        self,
+        config: DeviceConfig,
+        dispatch: Dispatch,
+        allowance: Allowance | None,
+        drift: Drift | None = None,
     ) -> None:
         self._coarsest = config.rate.coarsest
         self._priority = config.frames.priority
         self._seal_bytes = OVERHEAD_BYTES if config.node.key_file else 0
         self._dispatch = dispatch
+        self._drift = drift
         self._gate = config.gating.gate()
         self._skips = Skips()
         self._control: RateControl | None = None
@@ -62,6 +70,8 @@ class Admission:
         for reason, frames in self._skips.due(now_ns):
             self._dispatch.skip(reason, frames)
         latent = coder.latent(shot)
+        if self._drift:
+            self._drift.look(coder, latent)
         alarm = self._priority >= ALARM
         if self._gate and not alarm and not self._gate.opens(latent, now_ns):
             self._skips.note(Reason.GATED, now_ns)

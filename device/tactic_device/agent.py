@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import secrets
 import signal
 import threading
@@ -25,7 +26,9 @@ from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
 from tactic_device.encoders import Choice
 from tactic_device.health import boot_clock_ns as clock_ns
+from tactic_device.heart import CAPTURE, Heart
 from tactic_device.log import Log
+from tactic_device.monitor import Monitor
 from tactic_device.node import Node
 from tactic_device.outbox import Outbox
 from tactic_device.sources import Source, open_source
@@ -44,12 +47,14 @@ def main(config_path: Path) -> int:
     TacticError
         Its message is one line for the operator, its ``exit_code`` the command's.
     """
+    # A watchdog's SIGABRT leaves behind where every thread was.
+    faulthandler.enable()
     config = load(config_path, DeviceConfig)
     stop = threading.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     former = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
     try:
-        run(config, stop, Log())
+        run(config, stop, Log(), heart=Heart.of_environment())
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
@@ -57,7 +62,11 @@ def main(config_path: Path) -> int:
 
 
 def run(
-    config: DeviceConfig, stop: threading.Event, log: Log, make_uplink: UplinkFactory = Uplink
+    config: DeviceConfig,
+    stop: threading.Event,
+    log: Log,
+    make_uplink: UplinkFactory = Uplink,
+    heart: Heart | None = None,
 ) -> None:
     """Run the node.
 
@@ -69,21 +78,25 @@ def run(
     log : Log
     make_uplink : callable
         Takes the arguments of `Uplink`.
+    heart : Heart, optional
+        Told that the node's loops turn.
 
     Raises
     ------
     TacticError
         See the branches of `tactic_device.errors`.
     """
+    monitor = Monitor(config, heart or Heart.of_environment({}), log)
+    wait = monitor.heart.beating(CAPTURE, stop.wait)
     bundle = open_bundle(config.bundle)
     geometry = find_geometry(bundle, config.encoder.geometry)
     level = find_level(bundle, config.encoder.level)
     # A missing camera is found before the slower search for a runtime.
-    with closing(open_source(config.source, clock_ns, stop.wait)) as source:
+    with closing(open_source(config.source, clock_ns, wait)) as source:
         choice = encoders.choose(bundle, level, config.encoder.runtime, config.encoder.threads)
         coder = Coder(bundle, choice.encoder, geometry, level, config.budget_bytes)
         accept(config.bundle, bundle)
-        _run(config, coder, choice, source, stop, log, make_uplink)
+        _run(config, coder, choice, source, stop, log, make_uplink, monitor)
 
 
 def _run(
@@ -94,14 +107,15 @@ def _run(
     stop: threading.Event,
     log: Log,
     make_uplink: UplinkFactory,
+    monitor: Monitor,
 ) -> None:
     rng = secrets.SystemRandom()
     key = config.node.read_key()
     outbox = _open_outbox(config, key, rng)
     allowance = allowance_of(config)
     dispatch = Dispatch(outbox, rng, config.sending.limits, allowance)
-    admission = Admission(config, dispatch, allowance)
-    node = Node(config, coder, choice.runtime, dispatch, admission, key, log, stop)
+    admission = Admission(config, dispatch, allowance, monitor.drift)
+    node = Node(config, coder, choice.runtime, dispatch, admission, key, log, stop, monitor)
     node.uplink = make_uplink(
         config.mqtt,
         Topics(config.mqtt.root, config.node.site, config.node.node),
@@ -113,14 +127,18 @@ def _run(
         log=log,
         clock_ns=clock_ns,
         rng=rng,
+        monitor=monitor,
     )
+    monitor.changed = node.uplink.report
     _log_start(config, coder.bundle, choice, outbox, log)
     node.uplink.start()
+    monitor.heart.notify(f"READY=1\nSTATUS={choice.runtime}, level {coder.level}")
     try:
         node.capture(source)
         admission.close()
         node.drain()
     finally:
+        monitor.heart.notify("STOPPING=1")
         node.uplink.stop()
         outbox.close()
         log.info("stopped", **dispatch.figures())

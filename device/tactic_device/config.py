@@ -300,6 +300,19 @@ class Gating(Section):
         return Gate(self.threshold, int(self.heartbeat_s * 1e9)) if self.threshold else None
 
 
+class DriftSettings(Section):
+    """Whether the camera's pictures still look like those that are known.
+
+    ``reference``: what they are compared with. ``bundle``: what the bundle says, or where it says
+    nothing, as with ``own``, the first ``learn_frames`` frames of this camera. ``none``: nothing.
+    The alarm rises at ``factor`` times the largest distance that chance gave.
+    """
+
+    reference: Literal["bundle", "own", "none"] = "bundle"
+    learn_frames: int = Field(default=1000, ge=200, le=100_000)
+    factor: float = Field(default=2.0, ge=1.0, le=100.0)
+
+
 class DeviceConfig(Section):
     """The whole file."""
 
@@ -312,6 +325,7 @@ class DeviceConfig(Section):
     sending: Sending = Sending()
     rate: Rate = Rate()
     gating: Gating = Gating()
+    drift: DriftSettings = DriftSettings()
     mqtt: Mqtt = Mqtt()
 
     @model_validator(mode="after")

@@ -7,13 +7,10 @@ import platform
 import time
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
 from tactic_device.dispatch import Dispatch
-
-THERMAL = Path("/sys/class/thermal")
 
 _TIMEX_BYTES = 256
 _TIME_ERROR = 5
@@ -68,8 +65,10 @@ def birth(
     }
 
 
-def health(dispatch: Dispatch, frames: Frames, sent: dict[str, int]) -> dict[str, object]:
-    """Body of the health message."""
+def health(
+    dispatch: Dispatch, frames: Frames, sent: dict[str, int], watched: dict[str, object]
+) -> dict[str, object]:
+    """Body of the health message; ``watched`` is what the monitor says."""
     return {
         "boot": dispatch.boot,
         "fps": frames.fps(),
@@ -77,19 +76,8 @@ def health(dispatch: Dispatch, frames: Frames, sent: dict[str, int]) -> dict[str
         "payload_bytes": frames.payload_bytes,
         **dispatch.figures(),
         **sent,
-        "temperature_c": temperature_c(),
+        **watched,
     }
-
-
-def temperature_c(folder: Path = THERMAL) -> float | None:
-    """Return the temperature of the hottest thermal zone, or None where there is none."""
-    found = []
-    for path in folder.glob("thermal_zone*/temp"):
-        try:
-            found.append(int(path.read_text(encoding="ascii")) / 1000)
-        except (OSError, ValueError):
-            continue  # some zones exist but cannot be read
-    return max(found, default=None)
 
 
 def clock_is_synchronised() -> bool:

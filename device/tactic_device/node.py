@@ -19,8 +19,10 @@ from tactic_device.commands import Change, Commands
 from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
 from tactic_device.dispatch import Dispatch
 from tactic_device.health import boot_clock_ns as clock_ns
+from tactic_device.heart import CAPTURE
 from tactic_device.installer import Installer
 from tactic_device.log import Log
+from tactic_device.monitor import CHANGE_S, Monitor
 from tactic_device.sources import Shot, Source
 from tactic_device.uplink import Uplink
 
@@ -43,6 +45,7 @@ class Node:
     log : Log
     stop : threading.Event
         Ends the run.
+    monitor : Monitor
 
     Attributes
     ----------
@@ -64,6 +67,7 @@ class Node:
         key: NodeKey | None,
         log: Log,
         stop: threading.Event,
+        monitor: Monitor,
     ) -> None:
         self._config = config
         self._coder = coder
@@ -73,6 +77,7 @@ class Node:
         self._key = key
         self._log = log
         self._stop = stop
+        self._monitor = monitor
         self._frames = health.Frames(clock_ns)
         settings = config.bundle
         self._installer = Installer(settings, key, clock_ns, log) if settings.slots else None
@@ -94,7 +99,8 @@ class Node:
 
     def health(self) -> dict[str, Any]:
         """Body of the health message."""
-        body = health.health(self._dispatch, self._frames, dict(self.uplink.counts))
+        counts = dict(self.uplink.counts)
+        body = health.health(self._dispatch, self._frames, counts, self._monitor.facts())
         return self._key.prove(Purpose.HEALTH, body) if self._key else body
 
     def capture(self, source: Source) -> None:
@@ -119,6 +125,7 @@ class Node:
         drain_s = self._config.source.drain_s
         looks = int(drain_s / _DRAIN_LOOK_S)
         while (waiting := self._dispatch.waiting) and looks > 0:
+            self._monitor.heart.beat(CAPTURE)
             if self._stop.wait(_DRAIN_LOOK_S):
                 return
             self.uplink.check()
@@ -159,6 +166,7 @@ class Node:
 
     def _activate(self, arguments: Arguments) -> dict[str, Any]:
         assert self._installer is not None, "only then is it among the changes"
+        self._monitor.heart.beat(CAPTURE, CHANGE_S)
         threads = self._config.encoder.threads
         result = self._installer.activate(arguments, self._coder, self._runtime, threads)
         self.uplink.announce()
@@ -168,6 +176,7 @@ class Node:
         assert isinstance(arguments, SetLevel)
         self._not_on_trial()
         level = find_level(self._coder.bundle, arguments.level)
+        self._monitor.heart.beat(CAPTURE, CHANGE_S)
         self._coder = self._coder.at_level(level, self._runtime, self._config.encoder.threads)
         return {"level": level}
 

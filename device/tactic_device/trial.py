@@ -16,7 +16,8 @@ from tactic_device.errors import TrialError
 from tactic_device.sources import Shot
 
 HANG_S = 20.0
-_EXIT_CODE = 4
+# Not that of a bundle that cannot be used: the service manager has to start the node again.
+_EXIT_CODE = 1
 
 
 class Trial:

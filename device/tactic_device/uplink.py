@@ -30,7 +30,9 @@ from tactic_device.connection import (
     tls_context,
 )
 from tactic_device.dispatch import Dispatch
+from tactic_device.heart import UPLINK
 from tactic_device.log import Log
+from tactic_device.monitor import CONNECT_S, Monitor
 from tactic_device.topics import Topics
 from tactic_device.watch import Watch
 
@@ -64,6 +66,8 @@ class Uplink:
         Time since boot, nanoseconds.
     rng : random.Random
         Jitter of reconnection.
+    monitor : Monitor or None
+        Told that the thread works.
 
     Raises
     ------
@@ -84,6 +88,7 @@ class Uplink:
         log: Log,
         clock_ns: Callable[[], int],
         rng: Random,
+        monitor: Monitor | None = None,
     ) -> None:
         config.secret()
         if config.tls:
@@ -98,6 +103,7 @@ class Uplink:
         self._log = log
         self._clock_ns = clock_ns
         self._rng = rng
+        self._monitor = monitor
         self.counts: Counter[str] = Counter()
         self._watch = Watch(dispatch, log)
         self._fault: Exception | None = None
@@ -114,6 +120,7 @@ class Uplink:
         self._events: queue.SimpleQueue[tuple[Connection, Event] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._announce = threading.Event()
+        self._report_now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
 
     def start(self) -> None:
@@ -123,6 +130,11 @@ class Uplink:
     def announce(self) -> None:
         """Publish the birth message again: what the node runs has changed."""
         self._announce.set()
+        self.wake()
+
+    def report(self) -> None:
+        """Publish the health message now: something has changed that people should know."""
+        self._report_now.set()
         self.wake()
 
     def wake(self) -> None:
@@ -147,11 +159,15 @@ class Uplink:
         except Exception as fault:  # handed to the main thread by check()
             self._fault = fault
         finally:
+            if self._monitor:
+                self._monitor.heart.forget(UPLINK)
             if self._connection:
                 self._connection.close(self._topics.of("state"), self._state("offline"))
 
     def _step(self) -> None:
         now_ns = self._clock_ns()
+        if self._monitor:
+            self._monitor.round(now_ns)
         self._watch_connection(now_ns)
         wake_ns = self._transmit(now_ns)
         self._dispatch.tend(now_ns)
@@ -170,6 +186,8 @@ class Uplink:
         self._accepted_ns = None
         self._give_up_ns = now_ns + ANSWER_NS
         self._connection = Connection(self._config, client_id, will, self._version, self._report)
+        if self._monitor:
+            self._monitor.heart.beat(UPLINK, CONNECT_S)
         try:
             self._connection.open()
         except OSError as fault:
@@ -273,7 +291,8 @@ class Uplink:
     def _transmit(self, now_ns: int) -> int | None:
         if self._connection is None or self._accepted_ns is None:
             return None
-        if now_ns >= self._health_ns:
+        if now_ns >= self._health_ns or self._report_now.is_set():
+            self._report_now.clear()
             self._health_ns = now_ns + int(self._config.health_s * S)
             body = json.dumps(self._health()).encode()
             self._connection.publish(self._topics.of("health"), body, qos=0)

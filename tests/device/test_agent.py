@@ -27,7 +27,7 @@ from tactic_device.coder import Coder, find_geometry, find_level
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
 from tactic_device.errors import OutboxError, SourceError
-from tactic_device.health import boot_clock_ns, clock_is_synchronised, temperature_c
+from tactic_device.health import boot_clock_ns, clock_is_synchronised
 from tactic_device.log import Log
 from tactic_device.uplink import Uplink
 
@@ -65,6 +65,8 @@ class Network:
             self.packets.append(packet)
             self._dispatch.on_ack(receiver.ack(16), boot_clock_ns())
 
+    def report(self) -> None: ...
+
     def check(self) -> None:
         if self.fault:
             raise self.fault
@@ -82,7 +84,7 @@ def configure(tmp_path: Path, bundle: Bundle, pictures: Path) -> Callable[..., D
             f'[node]\nsite = "yard"\nnode = "cam1"\n[bundle]\npath = "{bundle.path}"\n'
             "unsigned = true\n"
             f'[outbox]\npath = "outbox"\nram_path = "ram"\n[sending]\nstart_within_s = 0.0\n'
-            f'[encoder]\nruntime = "onnxruntime"\n{encoder}\n'
+            f'[drift]\nreference = "none"\n[encoder]\nruntime = "onnxruntime"\n{encoder}\n'
             f'[source]\nkind = "folder"\npath = "{pictures}"\ndrain_s = 0.2\n{source}\n'
         )
         return load(path, DeviceConfig)
@@ -149,14 +151,6 @@ def test_birth_and_health_say_what_the_contract_demands(
     assert health["frames"] == 4
     assert health["ledger"]["stored"] == 4
     assert health["outbox_packets"] == 0
-
-
-def test_temperature_is_the_hottest_readable_zone(tmp_path: Path) -> None:
-    assert temperature_c(tmp_path) is None
-    for n, text in enumerate(("41500", "broken", "47250")):
-        (tmp_path / f"thermal_zone{n}").mkdir()
-        (tmp_path / f"thermal_zone{n}/temp").write_text(text)
-    assert temperature_c(tmp_path) == 47.25
 
 
 def test_geometries_are_chosen_by_name(
