@@ -19,11 +19,12 @@ class Skips:
         self._counts: Counter[Reason] = Counter()
         self._since_ns = 0
 
-    def note(self, reason: Reason, now_ns: int) -> None:
-        """Count one frame."""
+    def note(self, reason: Reason, now_ns: int, frames: int = 1) -> None:
+        """Count frames."""
         if not self._counts:
             self._since_ns = now_ns
-        self._counts[reason] += 1
+        if frames:
+            self._counts[reason] += frames
 
     def due(self, now_ns: int) -> list[tuple[Reason, int]]:
         """What is to be booked now; often nothing."""

@@ -72,6 +72,10 @@ class Admission:
         latent = coder.latent(shot)
         if self._drift:
             self._drift.look(coder, latent)
+    def miss(self, frames: int, now_ns: int) -> None:
+        """Account for frames that a camera gave and the node had no time for."""
+        self._skips.note(Reason.BUSY, now_ns, frames)
+
         alarm = self._priority >= ALARM
         if self._gate and not alarm and not self._gate.opens(latent, now_ns):
             self._skips.note(Reason.GATED, now_ns)

@@ -91,8 +91,8 @@ def run(
     bundle = open_bundle(config.bundle)
     geometry = find_geometry(bundle, config.encoder.geometry)
     level = find_level(bundle, config.encoder.level)
-    # A missing camera is found before the slower search for a runtime.
-    with closing(open_source(config.source, clock_ns, wait)) as source:
+    # A camera opens while a runtime is looked for.
+    with closing(open_source(config.source, clock_ns, wait, log)) as source:
         choice = encoders.choose(bundle, level, config.encoder.runtime, config.encoder.threads)
         coder = Coder(bundle, choice.encoder, geometry, level, config.budget_bytes)
         accept(config.bundle, bundle)

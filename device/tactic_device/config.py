@@ -71,8 +71,9 @@ class Source(Section):
     """Where pictures come from.
 
     ``fps`` paces files and limits cameras (0: as fast as they come). ``limit`` ends the run after
-    so many frames (0: never). ``deadline_s`` is how long a camera may stay silent before the
-    node gives up on it. A source that ends waits ``drain_s`` for the last acknowledgements.
+    so many frames (0: never). A camera that gives no sign of life for ``deadline_s`` is killed and
+    started again. Its first ``settle_frames`` pictures are not used: its exposure has to settle. A
+    source that ends waits ``drain_s`` for the last acknowledgements.
     """
 
     kind: Literal["folder", "video", "opencv", "picamera2"]
@@ -82,7 +83,8 @@ class Source(Section):
     fps: float = Field(default=0.0, ge=0.0, le=1000.0)
     loop: bool = False
     limit: int = Field(default=0, ge=0)
-    deadline_s: float = Field(default=10.0, gt=0.0)
+    deadline_s: float = Field(default=8.0, gt=0.0)
+    settle_frames: int = Field(default=5, ge=0, le=1000)
     drain_s: float = Field(default=60.0, ge=0.0)
 
     @model_validator(mode="after")

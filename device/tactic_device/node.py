@@ -79,6 +79,7 @@ class Node:
         self._stop = stop
         self._monitor = monitor
         self._frames = health.Frames(clock_ns)
+        self._source: Source | None = None
         settings = config.bundle
         self._installer = Installer(settings, key, clock_ns, log) if settings.slots else None
         self.commands = Commands(
@@ -101,14 +102,17 @@ class Node:
         """Body of the health message."""
         counts = dict(self.uplink.counts)
         body = health.health(self._dispatch, self._frames, counts, self._monitor.facts())
+        body["camera_restarts"] = self._source.restarts if self._source else 0
         return self._key.prove(Purpose.HEALTH, body) if self._key else body
 
     def capture(self, source: Source) -> None:
         """Put every picture into the outbox until the source or the run ends."""
         limit = self._config.source.limit
+        self._source = source
         for shot in source.shots():
             if self._stop.is_set():
                 return
+            self._admission.miss(shot.missed, clock_ns())
             self.uplink.check()
             self.commands.work(self._changes)
             packet = self._encode(shot)
@@ -117,7 +121,7 @@ class Node:
                 self._dispatch.put(packet, clock_ns())
             self._frames.add(len(packet.payload) if packet else 0)
             self.uplink.wake()
-            if self._frames.total == limit:
+            if limit and self._frames.total >= limit:
                 return
 
     def drain(self) -> None:

@@ -97,6 +97,20 @@ def test_a_heartbeat_is_sent_although_nothing_changes(tmp_path: Path, bundle: Bu
     rig.outbox.close()
 
 
+def test_pictures_that_a_busy_node_missed_are_in_the_ledger(tmp_path: Path, bundle: Bundle) -> None:
+    rig = Rig(tmp_path, bundle)
+    rig.admission.miss(0, S)
+    rig.admission.miss(7, S)
+    rig.offer(GREY, 2)
+    rig.admission.close()
+    assert rig.ledger.as_dict() == {
+        "captured": 8,
+        "stored": 0,
+        "dropped": {"busy": 7},
+        "pending": 1,
+    }
+
+
 def test_an_alarm_node_is_not_gated(tmp_path: Path, bundle: Bundle) -> None:
     rig = Rig(
         tmp_path,

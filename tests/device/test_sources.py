@@ -1,9 +1,5 @@
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,9 +12,8 @@ from hypothesis.extra import numpy as arrays
 from tactic_device.config import Source as Settings
 from tactic_device.errors import SourceError
 from tactic_device.fit import box_reduce, fit
-from tactic_device.sources import Shot, open_source
-from tactic_device.sources.base import Pace
-from tactic_device.sources.supervised import Supervised
+from tactic_device.pictures import Pace, Shot
+from tactic_device.sources import open_source
 
 
 class Time:
@@ -82,14 +77,11 @@ def test_a_video_gives_its_frames(tmp_path: Path) -> None:
         ({"kind": "folder", "path": "."}, "no .jpg or .png"),
         ({"kind": "video", "path": "missing.mp4"}, "missing.mp4: no such video"),
         ({"kind": "video", "path": "noise.mp4"}, "noise.mp4: not a video"),
-        ({"kind": "opencv", "device": 63}, "/dev/video63: camera not found"),
-        ({"kind": "picamera2"}, "picamera2 is not installed; apt install"),
     ],
 )
 def test_a_source_that_is_not_there_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], complaint: str
+    tmp_path: Path, settings: dict[str, Any], complaint: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "picamera2", None)
     (tmp_path / "noise.mp4").write_bytes(b"no video" * 50)
     if "path" in settings:
         settings = settings | {"path": tmp_path / settings["path"]}
@@ -103,63 +95,6 @@ def test_a_broken_picture_is_named(pictures: Path) -> None:
     (pictures / "0.png").write_bytes(b"broken")
     with pytest.raises(SourceError, match=r"0\.png: not a picture"):
         list(opened(kind="folder", path=pictures))
-
-
-def test_the_pi_camera_is_asked_for_rgb(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Picamera2:
-        def create_video_configuration(self, main: dict[str, str]) -> dict[str, str]:
-            return main
-
-        def configure(self, wanted: dict[str, str]) -> None:
-            assert wanted == {"format": "BGR888"}
-
-        def start(self) -> None: ...
-        def stop(self) -> None: ...
-        def close(self) -> None: ...
-        def capture_array(self, _: str) -> np.ndarray[Any, Any]:
-            return np.ones((4, 4, 3), np.uint8)
-
-    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=Picamera2))
-    source = open_source(Settings(kind="picamera2"), Time().clock_ns, Event().wait)
-    assert next(source.shots()).pixels.shape == (4, 4, 3)
-    source.close()
-
-
-class Silent:
-    """A camera whose driver blocks."""
-
-    def __init__(self) -> None:
-        self.freed = Event()
-
-    def shots(self) -> Iterator[Shot]:
-        yield Shot(np.zeros((1, 1, 3), np.uint8), 0)
-        self.freed.wait()
-
-    def close(self) -> None: ...
-
-
-def test_a_silent_camera_ends_the_run() -> None:
-    camera = Silent()
-    source = Supervised(camera, 0.3, Event().wait)
-    shots = source.shots()
-    next(shots)
-    with pytest.raises(SourceError, match=r"no picture for 0\.3 s"):
-        next(shots)
-    camera.freed.set()
-    source.close()
-
-
-def test_a_stop_interrupts_a_silent_camera() -> None:
-    camera, stop = Silent(), Event()
-    source = Supervised(camera, 60.0, stop.wait)
-    shots = source.shots()
-    next(shots)
-    stop.set()
-    started = time.monotonic()
-    assert list(shots) == []
-    assert time.monotonic() - started < 2
-    camera.freed.set()
-    source.close()
 
 
 def test_a_late_picture_does_not_hurry_the_next_ones() -> None:

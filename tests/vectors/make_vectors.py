@@ -84,7 +84,7 @@ def drops(files: Files) -> list[Entry]:
     fields = [[r.reason.name, r.first, r.count] for r in records]
     files["good/drop-records.bin"] = drop.pack(records)
     entries = [entry_of("good/drop-records.bin", "drop", "first and last numbers", records=fields)]
-    every = [DropRecord(reason, 10 * reason, 1 + reason) for reason in Reason]
+    every = [DropRecord(reason, 20 * reason, 1 + reason) for reason in Reason]
     files["good/drop-reasons.bin"] = drop.pack(every)
     each = [[r.reason.name, r.first, r.count] for r in every]
     entries.append(entry_of("good/drop-reasons.bin", "drop", "every reason", records=each))

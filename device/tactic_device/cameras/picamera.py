@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tactic_device.cameras.handover import Room
 from tactic_device.errors import SourceError
-from tactic_device.sources.base import Pace, Shot
+from tactic_device.pictures import Pace, Shot
 
 
 class PiCamera:
     """The first camera that libcamera finds."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, settle_frames: int, pace: Pace) -> None:
+        self._settle_frames = settle_frames
         self._pace = pace
         try:
             module = importlib.import_module("picamera2")
@@ -35,13 +37,14 @@ class PiCamera:
                 "`rpicam-hello --list-cameras`"
             ) from fault
 
-    def shots(self) -> Iterator[Shot]:
+    def shots(self, room: Room) -> Iterator[Shot]:
         """Yield the newest picture whenever one is due."""
+        for _ in range(self._settle_frames):
+            self._camera.capture_array("main")
+            self._pace.clock_ns()
         while self._pace.sleep():
-            pixels = np.ascontiguousarray(self._camera.capture_array("main"), dtype=np.uint8)
-            yield Shot(pixels, self._pace.clock_ns())
-
-    def close(self) -> None:
-        """Stop the camera."""
-        self._camera.stop()
-        self._camera.close()
+            frame = self._camera.capture_array("main")
+            captured_ns = self._pace.clock_ns()
+            pixels = room(*frame.shape[:2])
+            np.copyto(pixels, frame)
+            yield Shot(pixels, captured_ns)

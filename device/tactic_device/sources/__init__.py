@@ -1,18 +1,18 @@
-"""Where pictures come from: one module a kind behind one protocol."""
+"""Where pictures come from: files, or a camera in a process of its own."""
 
 from __future__ import annotations
 
 from tactic_device.config import Source as Settings
-from tactic_device.sources.base import Clock, Pace, Shot, Source, Wait
-from tactic_device.sources.camera import OpenCvCamera
+from tactic_device.log import Log
+from tactic_device.pictures import Clock, Pace, Shot, Wait
+from tactic_device.sources.base import Source
 from tactic_device.sources.files import Folder, Video
-from tactic_device.sources.picamera import PiCamera
 from tactic_device.sources.supervised import Supervised
 
 __all__ = ["Clock", "Shot", "Source", "Wait", "open_source"]
 
 
-def open_source(settings: Settings, clock_ns: Clock, wait: Wait) -> Source:
+def open_source(settings: Settings, clock_ns: Clock, wait: Wait, log: Log | None = None) -> Source:
     """Open the configured source.
 
     Parameters
@@ -22,18 +22,23 @@ def open_source(settings: Settings, clock_ns: Clock, wait: Wait) -> Source:
         Time since boot, nanoseconds.
     wait : callable (seconds) -> bool
         Sleeps; returns True, perhaps early, when the node is to stop.
+    log : Log, optional
+        Told when a camera is lost, and when it is back.
 
     Raises
     ------
     SourceError
-        It is not there; one line with the remedy.
+        Files are not there; one line with the remedy. What a camera lacks is found with its first
+        picture: it opens in the background.
     """
-    pace = Pace(settings.fps, clock_ns, wait)
     if settings.kind in ("folder", "video"):
         assert settings.path is not None, "the configuration model demands a path"
         files = Folder if settings.kind == "folder" else Video
-        return files(settings.path, settings.loop, pace)
-    if settings.kind == "opencv":
-        place = settings.device if settings.device is not None else settings.url or ""
-        return Supervised(OpenCvCamera(place, pace), settings.deadline_s, wait)
-    return Supervised(PiCamera(pace), settings.deadline_s, wait)
+        return files(settings.path, settings.loop, Pace(settings.fps, clock_ns, wait))
+    told = {
+        "kind": settings.kind,
+        "place": settings.url if settings.device is None else settings.device,
+        "fps": settings.fps,
+        "settle_frames": settings.settle_frames,
+    }
+    return Supervised(told, settings.deadline_s, settings.url is not None, wait, log)

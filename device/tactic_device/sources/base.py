@@ -1,36 +1,23 @@
-"""What every source offers, and the pace they share."""
+"""What every source offers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Clock = Callable[[], int]
-Wait = Callable[[float], bool]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shot:
-    """One picture as it came.
-
-    Attributes
-    ----------
-    pixels : uint8 array (H, W, 3)
-        RGB, any size.
-    captured_ns : int
-        Time since boot, nanoseconds.
-    """
-
-    pixels: NDArray[np.uint8]
-    captured_ns: int
+from tactic_device.pictures import Shot
 
 
 class Source(Protocol):
-    """Pictures, one after the other."""
+    """Pictures, one after the other.
+
+    Attributes
+    ----------
+    restarts : int
+        How often it was started again because it hung or failed.
+    """
+
+    restarts: int
 
     def shots(self) -> Iterator[Shot]:
         """Yield pictures until the source ends or the node is to stop.
@@ -43,31 +30,3 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the camera or file; may be called twice."""
-
-
-class Pace:
-    """Keeps pictures at least ``1 / fps`` apart; 0 lets all of them through."""
-
-    def __init__(self, fps: float, clock_ns: Clock, wait: Wait) -> None:
-        self.clock_ns = clock_ns
-        self._wait = wait
-        self._interval_ns = int(1e9 / fps) if fps else 0
-        self._due_ns: int | None = None
-
-    def is_due(self) -> bool:
-        """Say whether it is time for a picture, and count it as taken if so."""
-        now_ns = self.clock_ns()
-        if self._due_ns is not None and now_ns < self._due_ns:
-            return False
-        # The rhythm is kept over small delays; a long one does not hurry the next pictures.
-        following_ns = (now_ns if self._due_ns is None else self._due_ns) + self._interval_ns
-        self._due_ns = following_ns if following_ns > now_ns else now_ns + self._interval_ns
-        return True
-
-    def sleep(self) -> bool:
-        """Wait until the next picture is due; False when the node is to stop."""
-        while not self.is_due():
-            assert self._due_ns is not None
-            if self._wait(max(0, self._due_ns - self.clock_ns()) / 1e9):
-                return False
-        return not self._wait(0.0)

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tactic_device.errors import SourceError
-from tactic_device.sources.base import Pace, Shot
+from tactic_device.pictures import Pace, Shot
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 class Folder:
     """The images of a folder in the order of their names."""
+
+    restarts = 0
 
     def __init__(self, path: Path, loop: bool, pace: Pace) -> None:
         if not path.is_dir():
@@ -44,6 +46,8 @@ class Folder:
 class Video:
     """The frames of a video file."""
 
+    restarts = 0
+
     def __init__(self, path: Path, loop: bool, pace: Pace) -> None:
         if not path.is_file():
             raise SourceError(f"{path}: no such video file; correct source.path")
@@ -64,7 +68,7 @@ class Video:
                 found, frame = self._capture.read()
                 if not found:
                     raise SourceError(f"{self._path}: video gives no frames; replace the file")
-            yield Shot(rgb(frame), self._pace.clock_ns())
+            yield Shot(_rgb(frame), self._pace.clock_ns())
 
     def close(self) -> None:
         """Close the file."""
@@ -77,9 +81,9 @@ class Video:
         return capture
 
 
-def rgb(frame: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Turn OpenCV's blue-green-red order around."""
-    return np.ascontiguousarray(frame[:, :, ::-1], dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -90,4 +94,4 @@ def _read(path: Path) -> NDArray[np.uint8]:
     frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if frame is None:
         raise SourceError(f"{path}: not a picture OpenCV can read; remove or replace it")
-    return rgb(frame)
+    return _rgb(frame)
