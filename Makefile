@@ -2,14 +2,15 @@
 # make test   everything that is checked: style, types, imports, tests
 # make fuzz   a million mutated packets, and as many streams into the C decoder under sanitisers
 # make chaos  node, broker and gateway killed again and again: some minutes, two idle cores
-# Both set up .venv by themselves; a second run is quick.
+# make wheels what a node installs: dist/*.whl for x86-64, for 64-bit ARM, and for anything else
+# Each sets up .venv by itself; a second run is quick.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 SETUP := pyproject.toml hatch_build.py $(wildcard codec/tactic_codec/*.[ch])
 
-.PHONY: demo test chaos fuzz check bench clean
+.PHONY: demo test chaos fuzz check bench wheels clean
 .DELETE_ON_ERROR:
 
 # --train needs torch, which the demo itself does without
@@ -36,7 +37,12 @@ check: $(STAMPS)/dev
 bench: $(STAMPS)/dev
 	@$(BIN)/python bench/coder.py $(ARGS)
 
-$(STAMPS)/demo $(STAMPS)/dev: $(STAMPS)/%: $(SETUP)
+wheels: $(STAMPS)/wheels
+	@rm -rf dist
+	@for each in x86_64 aarch64 any; do \
+	  TACTIC_WHEEL=$$each $(BIN)/python -m hatchling build -t wheel -d dist || exit 1; done
+
+$(STAMPS)/demo $(STAMPS)/dev $(STAMPS)/wheels: $(STAMPS)/%: $(SETUP)
 	@test -x $(BIN)/python || { echo "== creating .venv" >&2; $(PYTHON) -m venv .venv; }
 	@echo "== installing tactic-edge[$*] into .venv (the first time takes a few minutes)" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -e '.[$*]' >&2

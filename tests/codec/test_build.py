@@ -1,11 +1,13 @@
-"""The build hook: a library that loads where there is a compiler, a reason where there is none."""
+"""The build hook: a library that loads where there is a compiler, and wheels for other machines."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
+import zipfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ def tree(tmp_path: Path, hook: ModuleType) -> Path:
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 def test_compiled_library_codes(hook: ModuleType, tree: Path) -> None:
-    assert hook.compile_library(tree) is None
+    assert hook.compile_library(tree, tree / hook.LIBRARY) is None
     prepared = prepare(EntropyModel.static(TableSet((Table(-1, (500, SCALE - 1001, 500), 1),))))
     symbols = np.array([[[0, 1, -1], [0, 100, 0]]], np.int8)
     assert Library(tree / hook.LIBRARY).encode(symbols, prepared) == Twin().encode(
@@ -54,10 +56,64 @@ def test_without_a_compiler_there_is_a_reason(
     hook: ModuleType, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", "/no/such/compiler")
-    assert "/no/such/compiler failed" in hook.compile_library(tree)
+    library = tree / hook.LIBRARY
+    assert "/no/such/compiler failed" in hook.compile_library(tree, library)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", "")
-    assert hook.compile_library(tree) == "no C compiler found"
+    assert hook.compile_library(tree, library) == "no C compiler found"
+
+
+def initialized(hook: ModuleType, tree: Path) -> tuple[Any, dict[str, Any]]:
+    """The hook of a wheel that is built from ``tree``, and what it asks of the builder."""
+    made = hook.CustomBuildHook(str(tree), {}, None, None, "", "wheel")
+    asked: dict[str, Any] = {"artifacts": [], "force_include": {}}
+    made.initialize("standard", asked)
+    return made, asked
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_wheel_for_another_machine_has_its_library(
+    hook: ModuleType, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TACTIC_WHEEL", "aarch64")
+    assert "ziglang cc -s -target aarch64-linux-gnu.2.17" in hook.compiler_for("aarch64")
+    monkeypatch.setattr(hook, "compiler_for", lambda machine: "cc")
+    made, asked = initialized(hook, tree)
+    assert asked["tag"] == "py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64"
+    [(library, place)] = asked["force_include"].items()
+    assert place == "tactic_codec/librans.so"
+    assert Library(Path(library))
+    assert not (tree / hook.LIBRARY).exists()
+    made.finalize("standard", asked, "")
+    assert not Path(library).exists()
+
+
+def test_wheel_without_its_library_is_not_built(
+    hook: ModuleType, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TACTIC_WHEEL", "aarch64")
+    monkeypatch.setattr(hook, "compiler_for", lambda machine: "/no/such/compiler")
+    with pytest.raises(RuntimeError, match="wheel for aarch64"):
+        initialized(hook, tree)
+    monkeypatch.setenv("TACTIC_WHEEL", "vax")
+    with pytest.raises(ValueError, match="choose from x86_64, aarch64, any"):
+        initialized(hook, tree)
+
+
+def test_wheel_for_anything_else_has_the_twin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    monkeypatch.setenv("TACTIC_WHEEL", "any")
+    [wheel] = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    assert wheel.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [metadata] = [name for name in names if name.endswith("dist-info/METADATA")]
+        assert "\nName: tactic-edge\n" in archive.read(metadata).decode()
+    assert "tactic_codec/rans_twin.py" in names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
