@@ -39,6 +39,10 @@ class SlotError(DeviceError):
     exit_code = 8
 
 
+class ServiceError(DeviceError):
+    """The system does not let itself be made a node (exit code 1)."""
+
+
 class TrialError(DeviceError):
     """A bundle on trial that does not do what it must; the former one goes on (exit code 4)."""
 
