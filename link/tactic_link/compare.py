@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,11 +138,21 @@ def compare(
         Accuracy that a setting that competes may lose.
     """
     contenders = shortlist(scenario, traces, loss)
-    tasks = [(scenario, contender.setting, seed) for contender in contenders for seed in seeds]
+    tasks = [
+        (_with_coarser(scenario, contender.setting, traces), contender.setting, seed)
+        for contender in contenders
+        for seed in seeds
+    ]
     outcomes = run_all(simulate, tasks, jobs, done)
     for number, outcome in enumerate(outcomes):
         contenders[number // len(seeds)].outcomes.append(outcome)
     return Comparison(scenario, traces, tuple(contenders), loss)
+
+
+def _with_coarser(scenario: Scenario, setting: Setting, traces: Traces) -> Scenario:
+    if scenario.rated is None:
+        return scenario
+    return replace(scenario, rated=scenario.rated.beside(setting, traces.settings))
 
 
 def shortlist(scenario: Scenario, traces: Traces, loss: float = LOSS) -> list[Contender]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from tactic_codec.nest import chain
 from tactic_delivery.allowance import Allowance, Budgets
 from tactic_delivery.datagrams import cut
 from tactic_delivery.rate import RateControl
@@ -29,6 +30,8 @@ class Rated:
         Of each node.
     coarser : tuple of Setting
         Beside the setting that is simulated, from fine to coarse, of the same photos.
+    coarsest : int or None
+        The last level that :meth:`beside` adds; None: that of the codec.
     alarms : float
         Share of the frames that are alarms.
     schedule : Schedule or None
@@ -37,8 +40,23 @@ class Rated:
 
     budgets: Budgets
     coarser: tuple[Setting, ...] = ()
+    coarsest: int | None = None
     alarms: float = 0.0
     schedule: Schedule | None = None
+
+    def beside(self, setting: Setting, settings: Sequence[Setting]) -> Rated:
+        """The same with the coarser levels of a setting's chain, as its encoder gives them."""
+        level = setting.knobs.get("level")
+        if level is None:
+            return replace(self, coarser=())
+        whole = {
+            each.knobs["level"]: each
+            for each in settings
+            if each.codec == setting.codec and each.knobs["share"] == 1
+        }
+        last = max(whole) if self.coarsest is None else self.coarsest
+        chained = [other for other in range(level + 1, last + 1) if chain(other) == chain(level)]
+        return replace(self, coarser=tuple(whole[other] for other in chained if other in whole))
 
     def begin(self, preset: Preset, levels: Sequence[int]) -> tuple[Allowance, RateControl]:
         """State machines of one node."""

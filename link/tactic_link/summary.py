@@ -65,6 +65,7 @@ def _figures(comparison: Comparison, contender: Contender) -> Json:
         "frame_bytes": setting.mean_bytes,
         "captured": contender.mean(lambda o: o.captured),
         "frames": contender.mean(lambda o: o.frames),
+        "alarms": contender.mean(lambda o: o.alarms),
         "correct": contender.correct,
         "correct_interval": comparison.interval(contender),
         "correct_per_day": contender.correct / days,

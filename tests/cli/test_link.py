@@ -70,6 +70,21 @@ def test_simulate(run: Run, traces: Path, tmp_path: Path) -> None:
     assert "jpeg" not in json.loads(run(*given, "--against", "", "--json"))["codecs"]
 
 
+def test_nodes_keep_to_a_configuration(run: Run, traces: Path, tmp_path: Path) -> None:
+    node = tmp_path / "device.toml"
+    before = Path("device/device.example.toml").read_text().partition("\n[rate]")[0]
+    node.write_text(f"{before}\n[rate]\nday_bytes = 100_000\noverhead_bytes = 0\n")
+    given = ("simulate", "nb-iot-nb1", "--traces", str(traces), "--days", "0.1", "--fps", "0.2")
+    free = json.loads(run(*given, "--json"))["codecs"]["tactic"]
+    kept = json.loads(run(*given, "--node", str(node), "--alarms", "0.05", "--json"))
+    ours = kept["codecs"]["tactic"]
+    assert ours["frames"] * 400 <= 100_000 < free["frames"] * 400
+    assert ours["dropped"] > 0 and 0 < ours["alarms"] < ours["frames"]
+    node.write_text(before)
+    with pytest.raises(TacticError, match=r"device.toml: \[rate\] has no budget"):
+        run(*given, "--node", str(node))
+
+
 def test_traces_from_a_report(run: Run, tmp_path: Path) -> None:
     def cell(kind: str, size: int | None, **said: object) -> dict[str, object]:
         figures = {"right": "1" * 30 + "0" * 10, "bytes": size and [size] * 40}

@@ -42,6 +42,11 @@ Within = Annotated[
     float,
     typer.Option(min=0.0, max=100.0, help="Points of accuracy that a setting may lose to compete."),
 ]
+NodeConfig = Annotated[
+    Path | None,
+    typer.Option("--node", help="A node's configuration: all nodes keep to its [rate]."),
+]
+Alarms = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of frames that are alarms.")]
 Seeds = Annotated[int, typer.Option(min=1, max=1000, help="Simulations of each setting.")]
 Jobs = Annotated[int, typer.Option(min=1, max=256, help="Processes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object only.")]
@@ -109,6 +114,8 @@ def simulate(
     outbox: Outbox = 64.0,
     fair_use: FairUse = False,
     within: Within = 10.0,
+    node: NodeConfig = None,
+    alarms: Alarms = 0.0,
     elements: Elements = None,
     satellite: Satellite = None,
     station: Station = None,
@@ -126,7 +133,7 @@ def simulate(
     run_simulate(
         preset,
         Source(traces, bundle, photos, match, limit, against),
-        World(days, nodes, fps, outbox, fair_use, within),
+        World(days, nodes, fps, outbox, fair_use, within, node, alarms),
         Orbit(elements, satellite, tuple(station or ()), mask, start),
         seeds=seeds,
         jobs=jobs,
@@ -157,6 +164,8 @@ def sweep(
     outbox: Outbox = 64.0,
     fair_use: FairUse = False,
     within: Within = 10.0,
+    node: NodeConfig = None,
+    alarms: Alarms = 0.0,
     seeds: Seeds = 1,
     jobs: Jobs = 1,
     as_json: AsJson = False,
@@ -169,7 +178,7 @@ def sweep(
         preset,
         vary,
         Source(traces, bundle, photos, match, limit, against),
-        World(days, nodes, fps, outbox, fair_use, within),
+        World(days, nodes, fps, outbox, fair_use, within, node, alarms),
         seeds=seeds,
         jobs=jobs,
         as_json=as_json,

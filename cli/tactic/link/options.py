@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from tactic.link.budgets import rated_by
 from tactic_link import tables
 from tactic_link.errors import LinkError
 from tactic_link.preset import Preset
@@ -102,6 +103,10 @@ class World:
     fair_use : bool
     within : float
         Points of accuracy that a setting that competes may lose.
+    node : Path or None
+        A node's configuration, whose ``[rate]`` all nodes keep to.
+    alarms : float
+        Share of the frames that are alarms.
     """
 
     days: float
@@ -110,6 +115,8 @@ class World:
     outbox_mb: float
     fair_use: bool
     within: float
+    node: Path | None = None
+    alarms: float = 0.0
 
     @property
     def loss(self) -> float:
@@ -123,12 +130,15 @@ class World:
         ------
         LinkError
             There is no contact in that time.
+        ConfigError
+            The node's configuration cannot be used.
         """
         seconds = self.days * DAY_S
         contacts, orbiting = contacts_of(preset, seconds, read_start(start))
         outbox_bytes = round(self.outbox_mb * _MB)
+        rated = rated_by(self.node, self.alarms, preset, contacts, seconds)
         scenario = Scenario(
-            preset, contacts, seconds, self.nodes, self.fps, outbox_bytes, self.fair_use
+            preset, contacts, seconds, self.nodes, self.fps, outbox_bytes, self.fair_use, rated
         )
         if not scenario.contact_s:
             raise LinkError(
