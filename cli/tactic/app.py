@@ -14,7 +14,7 @@ from tactic.bundle_command import app as bundle_app
 from tactic.link.command import app as link_app
 from tactic.reproduce.command import app as reproduce_app
 from tactic.rooms import packages_of
-from tactic.service_command import install, uninstall
+from tactic.service_command import doctor, install, uninstall
 from tactic.store.command import app as store_app
 from tactic.store.command import audit, reprocess
 from tactic.trust.command import app as trust_app
@@ -31,6 +31,7 @@ device_app.command()(uninstall)
 gateway_app = typer.Typer(no_args_is_help=True, help="The gateway.")
 app.add_typer(device_app, name="device")
 app.add_typer(gateway_app, name="gateway")
+app.command()(doctor)
 app.add_typer(store_app, name="store")
 app.command()(audit)
 app.command()(reprocess)

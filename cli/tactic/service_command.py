@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import sys
@@ -62,3 +63,40 @@ def uninstall(
     with packages_of("device"):
         from tactic_device.service.install import uninstall
     uninstall(root, purge=purge, dry=dry_run, say=print)
+
+
+def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="Configuration of the node; default: device.toml, else /etc/tactic/device.toml.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object only.")] = False,
+    root: Root = Path("/"),
+) -> None:
+    """Say what is wrong with a camera node, and the command that mends it."""
+    with packages_of("device"):
+        from tactic_device.doctor.run import STATES, examine
+        from tactic_device.errors import DoctorError
+        from tactic_device.service import layout
+    usual = Path("device.toml")
+    path = config or (usual if usual.exists() else root / layout.CONFIG)
+    findings = []
+    for name, found in examine(path, root):
+        findings.append({"id": name, "state": found.state, "text": found.text})
+        if found.remedy:
+            findings[-1]["remedy"] = found.remedy
+        if not as_json:
+            print(f"{found.state:8} {name:20} {' '.join(found.text.split())}", flush=True)
+            if found.remedy:
+                print(f"{'':8} {'':20} $ {found.remedy}", flush=True)
+    counts = {state: sum(f["state"] == state for f in findings) for state in STATES}
+    if as_json:
+        print(json.dumps({"checks": findings, "counts": counts}, indent=2))
+    else:
+        print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    if counts["fault"]:
+        raise DoctorError(f"{counts['fault']} faults; run the command below each")

@@ -43,6 +43,12 @@ class ServiceError(DeviceError):
     """The system does not let itself be made a node (exit code 1)."""
 
 
+class DoctorError(DeviceError):
+    """The doctor found what keeps a node from working (exit code 11)."""
+
+    exit_code = 11
+
+
 class TrialError(DeviceError):
     """A bundle on trial that does not do what it must; the former one goes on (exit code 4)."""
 
