@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 enum { CONSTANT, STATIC, ADAPTIVE };
 
 typedef struct { uint16_t channel; int16_t dy, dx, weight; } tap;
@@ -77,17 +81,49 @@ static void add(int32_t *restrict sums, const int16_t *restrict plane, size_t co
     for (size_t i = 0; i < count; i++) sums[i] += (int32_t)weight * plane[i];
 }
 
+/* A plane as a tap sees it, and the tap's weight. */
+typedef struct { const int16_t *plane; int16_t weight; } term;
+
+enum { MOST_TERMS = 32 };
+
+/* sums = bias + all terms. With SSE2, which every x86-64 has, two terms at once and the sums of
+ * eight places in registers. */
+static void sum_terms(int32_t *sums, size_t count, const term *terms, size_t n, int32_t bias) {
+    size_t i = 0;
+#ifdef __SSE2__
+    for (; i + 8 <= count; i += 8) {
+        __m128i low = _mm_set1_epi32(bias), high = low;
+        for (size_t t = 0; t < n; t += 2) {
+            const term *other = terms + (t + 1 < n ? t + 1 : t);
+            __m128i a = _mm_loadu_si128((const __m128i *)(terms[t].plane + i));
+            __m128i b = _mm_loadu_si128((const __m128i *)(other->plane + i));
+            uint32_t second = other == terms + t ? 0 : (uint16_t)other->weight;
+            __m128i w = _mm_set1_epi32((int32_t)(second << 16 | (uint16_t)terms[t].weight));
+            low = _mm_add_epi32(low, _mm_madd_epi16(_mm_unpacklo_epi16(a, b), w));
+            high = _mm_add_epi32(high, _mm_madd_epi16(_mm_unpackhi_epi16(a, b), w));
+        }
+        _mm_storeu_si128((__m128i *)(sums + i), low);
+        _mm_storeu_si128((__m128i *)(sums + i + 4), high);
+    }
+#endif
+    for (size_t at = i; at < count; at++) sums[at] = bias;
+    for (size_t t = 0; t < n; t++) add(sums + i, terms[t].plane + i, count - i, terms[t].weight);
+}
+
 /* Sums of the taps that lie in channels below limit. */
 static void accumulate(const workspace *w, const context *k, const tap *taps, size_t limit) {
-    for (size_t i = 0; i < w->plane; i++) w->mean[i] = 0;
-    for (size_t i = 0; i < w->plane; i++) w->scale[i] = k->bias;
+    term terms[2 * MOST_TERMS];
+    size_t means = 0, n = 0;
     for (uint32_t t = k->mean; t < k->end; t++) {
+        if (t == k->scale) means = n;
         if (taps[t].channel >= limit) continue;
-        int16_t *planes = t < k->scale ? w->signed_planes : w->magnitudes;
+        const int16_t *planes = t < k->scale ? w->signed_planes : w->magnitudes;
         ptrdiff_t step = taps[t].dy * (ptrdiff_t)w->row + taps[t].dx;
-        add(t < k->scale ? w->mean : w->scale, inside(planes, w, taps[t].channel) + step,
-            w->plane, taps[t].weight);
+        terms[n++] = (term){inside((int16_t *)planes, w, taps[t].channel) + step, taps[t].weight};
     }
+    if (k->scale == k->end) means = n;
+    sum_terms(w->mean, w->plane, terms, means, 0);
+    sum_terms(w->scale, w->plane, terms + means, n - means, k->bias);
 }
 
 /* Adds the taps on the row above to a row of sums; gives the weights of those on the left. */
@@ -106,15 +142,22 @@ static void add_own(const workspace *w, const context *k, const tap *taps, size_
     }
 }
 
+/* Table and base. As a float, a magnitude has its octave in the exponent and the quarter of the
+ * octave in the two bits behind; without the bits that are cleared it is never rounded up. */
 static inline uint32_t choose(const context *k, int32_t mean, int32_t scale, int32_t *base) {
-    int32_t quarters = k->fractions == 4 ? (mean + 32) >> 6 : ((mean + 128) >> 8) * 4;
+    int32_t fine = k->fractions == 4;
+    int32_t quarters = fine ? (mean + 32) >> 6 : ((mean + 128) >> 8) * 4;
     int32_t b = quarters >> 2;
-    *base = b < -128 ? -128 : b > 127 ? 127 : b;
-    uint32_t a = scale < 1 ? 1u : (uint32_t)scale;
-    int32_t octave = 31 - __builtin_clz(a);
-    int32_t bin = 4 * octave + (int32_t)(a << 2 >> octave & 3) - k->lowest;
-    bin = bin < 0 ? 0 : bin >= k->bins ? k->bins - 1 : bin;
-    return (uint32_t)(k->first + bin * k->fractions + (quarters & 3));
+    b = b < -128 ? -128 : b;
+    *base = b > 127 ? 127 : b;
+    int32_t a = scale < 1 ? 1 : scale;
+    float magnitude = (float)(a & ~(a >> 24));
+    int32_t bits;
+    memcpy(&bits, &magnitude, sizeof bits);
+    int32_t bin = (bits >> 21) - 4 * 127 - k->lowest;
+    bin = bin < 0 ? 0 : bin;
+    bin = bin > k->bins - 1 ? k->bins - 1 : bin;
+    return (uint32_t)(k->first + (bin << (fine ? 2 : 0)) + (quarters & 3));
 }
 
 #endif

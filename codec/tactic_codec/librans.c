@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "contexts.h"
+#include "windows.h"
 
 #define SCALE_BITS 14
 #define SCALE (1u << SCALE_BITS)
@@ -79,19 +80,26 @@ static inline uint32_t put_symbol(uint32_t x, const entry *table, uint8_t index,
     return put(x, table + index, out);
 }
 
+/* Turns the sums of mean and scale into residuals + 128 and tables. */
+static void choose_all(const context *k, size_t count, const int16_t *restrict plane,
+                       int32_t *restrict mean, int32_t *restrict scale) {
+    const context own = *k;
+    for (size_t i = 0; i < count; i++) {
+        int32_t base;
+        scale[i] = (int32_t)choose(&own, mean[i], scale[i], &base);
+        mean[i] = plane[i] - base + 128;
+    }
+}
+
 static uint32_t put_adaptive(uint32_t x, const workspace *w, const context *k, const tap *taps,
                              size_t channel, const entry *entries, uint8_t **out) {
-    accumulate(w, k, taps, channel + 1);
     const int16_t *plane = inside(w->signed_planes, w, channel);
-    for (size_t i = 0; i < w->plane; i++) {
-        int32_t base;
-        w->scale[i] = (int32_t)choose(k, w->mean[i], w->scale[i], &base);
-        w->mean[i] = plane[i] - base;
-    }
+    accumulate(w, k, taps, channel + 1);
+    choose_all(k, w->plane, plane, w->mean, w->scale);
     for (size_t y = w->plane / w->row; y-- > 0;)
         for (size_t i = (y + 1) * w->row - 1; i-- > y * w->row;)
-            x = put_symbol(x, entries + (size_t)w->scale[i] * ENTRIES,
-                           (uint8_t)(w->mean[i] + 128), (uint8_t)(plane[i] + 128), out);
+            x = put_symbol(x, entries + (size_t)w->scale[i] * ENTRIES, (uint8_t)w->mean[i],
+                           (uint8_t)(plane[i] + 128), out);
     return x;
 }
 

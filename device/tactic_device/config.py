@@ -105,7 +105,7 @@ class Encoder(Section):
     take, header included: the end of its stream is left off.
     """
 
-    runtime: Literal["auto", "litert", "tflite", "onnxruntime"] = "auto"
+    runtime: Literal["auto", "native", "litert", "tflite", "onnxruntime"] = "auto"
     geometry: Annotated[str, Field(pattern=r"^[0-9]+x[0-9]+$")] | None = None
     level: int | None = Field(default=None, ge=0, le=7)
     budget_bytes: int | None = Field(default=None, ge=LEAST_BUDGET_BYTES)

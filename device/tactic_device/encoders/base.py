@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-PREFERENCE = ("litert", "tflite", "onnxruntime")
+PREFERENCE = ("native", "litert", "tflite", "onnxruntime")
 
 
 class Encoder(Protocol):
@@ -28,7 +28,7 @@ class Encoder(Protocol):
         """
 
 
-_MODULES = {"litert": "tflite", "tflite": "tflite", "onnxruntime": "onnx"}
+_MODULES = {"native": "native", "litert": "tflite", "tflite": "tflite", "onnxruntime": "onnx"}
 
 
 def load(runtime: str, model: bytes, threads: int) -> Encoder:

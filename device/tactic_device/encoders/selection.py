@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tactic_codec import nest
 from tactic_codec.bundle import Bundle
+from tactic_device.encoders import native
 from tactic_device.encoders import probe as probing
 from tactic_device.encoders.base import PREFERENCE, Encoder, load
 from tactic_device.errors import EncoderError
@@ -74,6 +75,8 @@ def choose(
     refused: dict[str, str] = {}
     for name in PREFERENCE if runtime == "auto" else (runtime,):
         model = model_of(bundle, level, name)
+        if (runtime, name) == ("auto", "native") and not native.suits(model):
+            continue
         fault = probe(bundle, level, name, model, threads, limits or Limits())
         if fault is None:
             return Choice(load(name, model, threads), name, refused)
