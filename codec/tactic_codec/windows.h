@@ -36,12 +36,18 @@ size_t tactic_windows_scratch(size_t width, size_t side, size_t stride) {
 }
 
 #ifdef __x86_64__
+#include <cpuid.h>
 #include <immintrin.h>
 #define WITH_AVX2 __attribute__((target("avx2")))
 
+/* Asked of the processor itself: zig cannot link what __builtin_cpu_supports needs into a library. */
 int32_t tactic_windows_works(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") != 0;
+    const uint32_t both = 6; /* halves of the wide registers, which the system must save */
+    uint32_t a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return 0;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if ((saved & both) != both) return 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2) != 0;
 }
 
 /* Row r of the padded picture as pixel - 128. */
