@@ -26,6 +26,7 @@ from tactic_gateway.records import Arrival, Birth, Ledger
 from tactic_gateway.settled import NodeBoot
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
+from tactic_gateway.watchlist import Watchlist
 from tactic_gateway.window import window
 
 MAX_NODES = 1024
@@ -64,6 +65,11 @@ class Ingest:
         Called after a commit that may have brought frames.
     metrics : Metrics
     log : Log
+
+    Attributes
+    ----------
+    watchlist : Watchlist
+        What the nodes say is wrong with them.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Ingest:
         self._unknown: set[int] = set()
         self._booted: dict[str, int] = {}
         self._away = False
+        self.watchlist = Watchlist(log, MAX_NODES)
 
     def offer(self, message: Message) -> None:
         """Take a message from the network thread; never blocks.
@@ -147,6 +154,7 @@ class Ingest:
         self._acknowledge(batch.touched, self._window(batch.nodes))
         self._count(batch)
         self._note_unknown(waiting)
+        self.watchlist.note([ledger for ledger, _ in batch.health.values()])
         if batch.arrivals:
             self._wake()
 

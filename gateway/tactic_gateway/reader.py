@@ -19,7 +19,7 @@ MAX_JSON_BYTES = 65536
 MAX_PAYLOAD_BYTES = MAX_PACKET_BYTES
 _UINT32 = 1 << 32
 _INT64 = 1 << 62
-_MAX_REASONS = 32
+_MAX_REASONS = _MAX_ALARMS = 32
 _REASON = re.compile(r"[a-z_]{1,32}")
 
 
@@ -95,7 +95,16 @@ def _ledger(node: str, message: Message, keys: Keys) -> Ledger:
         pending=_count(ledger, "pending"),
         dropped={reason: _count(dropped, reason) for reason in dropped},
         waiting=waiting if _is_number(waiting, _INT64) else None,
+        alarms=_alarms(body.get("alarms")),
     )
+
+
+def _alarms(names: object) -> tuple[str, ...]:
+    """What a node says is wrong with it; what is no name is let go."""
+    if not isinstance(names, list):
+        return ()
+    known = {n for n in names[:_MAX_ALARMS] if isinstance(n, str) and _REASON.fullmatch(n)}
+    return tuple(sorted(known))
 
 
 def _count(counts: dict[str, Any], name: str) -> int:

@@ -58,6 +58,8 @@ class Ledger:
         By reason.
     waiting : int or None
         Packets in the outbox, DROP packets included; None where it is not told.
+    alarms : tuple of str
+        What is wrong with the node.
     """
 
     node: str
@@ -68,6 +70,7 @@ class Ledger:
     pending: int
     dropped: dict[str, int]
     waiting: int | None
+    alarms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,7 @@ class Service:
             "bundles": [f"{wire:04x}" for wire in self._bundles],
             "store": self._condition.state.value,
             "backlog": self._store.backlog,
+            "alarms": self._ingest.watchlist.alarms,
             "counters": self._metrics.snapshot(),
         }
         self._log.info("health", mqtt=self._broker.connected, **health)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,6 @@ def test_none_looks_at_nothing(tmp_path: Path, coder: Coder, log: Log, events: E
 
 def with_reference(bundle: Bundle, root: Path, channels: int = 3) -> Bundle:
     """The same bundle with what its latents look like."""
-    import shutil
-
     shutil.copytree(bundle.path, root)
     made = reference.measure(np.stack([reference.count(f[:channels]) for f in latents(500, 3, 5)]))
     (root / "device/reference.json").write_text(References(encoders=(made, made)).model_dump_json())

@@ -42,7 +42,7 @@ def last_beat_s(silent: str) -> float:
 
 def test_either_loop_that_stops_holds_back_the_heartbeats_of_both() -> None:
     for silent in (CAPTURE, UPLINK):
-        # With the manager's 14 s, the node is restarted 21 s after the hang at the latest.
+        # With the manager's 14 s, the node is ended 21 s after the hang at the latest.
         assert 6.0 <= last_beat_s(silent) <= 7.1
 
 

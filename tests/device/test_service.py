@@ -110,7 +110,7 @@ def test_the_unit_is_sound_and_hardened(root: Path) -> None:
     assert exposure
     assert float(exposure[1]) <= 2.5
     numbers = {key: int(re.search(rf"^{key}=(\d+)", unit_text, re.M)[1]) for key in HANG}  # type: ignore[index]
-    assert numbers["WatchdogSec"] * 1.5 + numbers["TimeoutAbortSec"] + numbers["RestartSec"] <= 30
+    assert numbers["WatchdogSec"] * 1.5 + numbers["TimeoutAbortSec"] + numbers["RestartSec"] <= 25
 
 
 HANG = ("WatchdogSec", "TimeoutAbortSec", "RestartSec")

@@ -67,11 +67,8 @@ class Home:
         self._broker.__enter__()
         self._make_system()
         self._make_state()
-        for topic, body in {
-            f"{SITE}/_gateway/state": {"state": "online"},
-            f"{SITE}/{NODE}/state": {"state": "offline", "boot": 1},
-        }.items():
-            self.tell(topic, body)
+        self.tell(f"{SITE}/_gateway/state", {"state": "online"})
+        self.tell(f"{SITE}/{NODE}/state", {"state": "offline", "boot": 1})
         return self
 
     def __exit__(
@@ -133,7 +130,7 @@ class Home:
         (self.root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
         (self.root / "etc/group").write_text("root:x:0:\nvideo:x:44:\n")
         (self.root / "dev/watchdog").touch()
-        words = ["device", "install", "--root", self.root, "--site", SITE, "--node", NODE]
+        words = ["device", "install", "--root", str(self.root), "--site", SITE, "--node", NODE]
         subprocess.run([TACTIC, *words], check=True, capture_output=True, env=self.environment)
         for daemon, text in (
             ("system", "[Manager]\nRuntimeWatchdogSec=15\n"),
