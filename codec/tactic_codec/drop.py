@@ -45,6 +45,8 @@ class Reason(IntEnum):
     GATED = 9
     #: The budgets of the link did not carry it; it was never coded.
     BUDGET = 10
+    #: A PART, given up for whatever cause: no frame.
+    PART = 11
     #: A camera gave it while the node had no time for it; it was never coded.
     BUSY = 12
 

@@ -98,6 +98,24 @@ def decode(data: bytes, model: EntropyModel, shape: tuple[int, int, int]) -> Dec
     return Decoded(planes, outcome.symbols)
 
 
+def length(data: bytes, model: EntropyModel, shape: tuple[int, int, int]) -> int:
+    """Bytes of the shortest prefix of a whole stream that holds its first planes.
+
+    Parameters
+    ----------
+    data : bytes
+        As :func:`encode` gave it.
+    model : EntropyModel
+    shape : (int, int, int)
+        Number, height and width of the first planes.
+    """
+    _check_planes(shape[0], model)
+    prepared = prepare(model)
+    planes = np.empty(shape, np.int8)
+    planes[:] = prepared.values[: shape[0], np.newaxis, np.newaxis]
+    return STATE_BYTES + 2 * rans.CODER.decode(data, prepared, planes).consumed
+
+
 def cut(data: bytes, most_bytes: int) -> bytes:
     """The longest prefix of a stream that has at most so many bytes and decodes.
 

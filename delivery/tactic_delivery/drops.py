@@ -34,6 +34,8 @@ class Drop:
         What leaves the outbox.
     frames : int
         Frames among ``removed``.
+    turned_away : bool
+        A packet that was about to be put is among what is given up.
     """
 
     packet: Packet
@@ -41,6 +43,7 @@ class Drop:
     newcomers: int
     removed: tuple[PacketKey, ...]
     frames: int
+    turned_away: bool = False
 
 
 class DropBook:

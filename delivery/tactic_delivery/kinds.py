@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from tactic_delivery.errors import CommandError
 
 
 class Arguments(BaseModel):
-    """Base of every kind's arguments: what is not declared is refused."""
+    """Base of every kind's arguments: what is not declared is refused.
+
+    A ``quiet`` kind comes by the dozen and does no harm twice: its answers are kept for the run
+    only, and one that says nothing is not sent.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    quiet: ClassVar[bool] = False
 
 
 class Ping(Arguments):
@@ -56,6 +63,17 @@ class BundleStatus(Arguments):
     """``bundle``: what became of the latest one. Result: ``outcome``."""
 
 
+class Refine(Arguments):
+    """``refine``: send the words that were left off these frames.
+
+    Result: ``gone``, those of which nothing is left; nothing where all are sent.
+    """
+
+    quiet = True
+
+    frames: list[Annotated[int, Field(ge=0, lt=1 << 32)]] = Field(min_length=1, max_length=64)
+
+
 KINDS: dict[str, type[Arguments]] = {
     "ping": Ping,
     "report": Report,
@@ -64,7 +82,13 @@ KINDS: dict[str, type[Arguments]] = {
     "install": Install,
     "activate": Activate,
     "bundle": BundleStatus,
+    "refine": Refine,
 }
+
+
+def is_quiet(kind: str) -> bool:
+    """Whether a kind is quiet; see `Arguments`."""
+    return kind in KINDS and KINDS[kind].quiet
 
 
 def check(kind: str, arguments: dict[str, JsonValue]) -> Arguments:

@@ -34,12 +34,21 @@ class Pending:
         Cap on the sum of ``size_bytes``; only DROP packets may exceed it.
     overhead_bytes : int
         What keeping a packet costs beside its own bytes.
+
+    Attributes
+    ----------
+    ledger : Ledger
+    entries : dict of PacketKey to Entry
+    parts : KeySet
+        The PARTs among them.
+    size_bytes : int
     """
 
     def __init__(self, boot: int, capacity_bytes: int, overhead_bytes: int = 0) -> None:
         self.boot = boot
         self.ledger = Ledger()
         self.entries: dict[PacketKey, Entry] = {}
+        self.parts = KeySet()
         self.size_bytes = 0
         self._capacity_bytes = capacity_bytes
         self._overhead_bytes = overhead_bytes
@@ -164,6 +173,8 @@ class Pending:
         self.note_number(entry.key.boot, entry.key.pkt + 1)
         if entry.kind is Kind.DROP:
             self._drops.hold(entry.key, records)
+        elif entry.kind is Kind.PART:
+            self.parts.add(entry.key)
 
     def held(self, boot: int, settled: Range) -> list[Entry]:
         """Find the packets of a range that wait."""
@@ -188,10 +199,13 @@ class Pending:
         held = sum(e.key in self.entries for e in frames)
         victims = [e.key for e in entries if e.kind is not Kind.DROP]
         broken = [e.key for e in entries if e.kind is Kind.DROP]
-        gone = [DropRecord(reason, key.pkt, 1) for key in victims]
+        parts = {e.key for e in entries if e.kind is Kind.PART}
+        # A number that was no frame: nobody shall miss one.
+        gone = [DropRecord(Reason.PART if k in parts else reason, k.pkt, 1) for k in victims]
         packet, former = self._drops.write(self._take(boot), gone, broken, merge)
         removed = [key for key in victims if key in self.entries] + former
-        return Drop(packet, reason, len(frames) - held, tuple(removed), held)
+        refused = any(key not in self.entries for key in victims)
+        return Drop(packet, reason, len(frames) - held, tuple(removed), held, refused)
 
     def _take(self, boot: int) -> PacketKey:
         number = self._next.get(boot, 0)
@@ -209,6 +223,7 @@ class Pending:
         for entry in removed:
             self.size_bytes -= entry.size_bytes + self._overhead_bytes
             self._drops.let_go(entry.key)
+            self.parts.discard(entry.key)
             self._waiting[entry.key.boot] -= 1
         return removed
 

@@ -15,6 +15,7 @@ from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
 from tactic_device.dispatch import Dispatch
 from tactic_device.drift import Drift
 from tactic_device.health import boot_clock_ns
+from tactic_device.ring import Ring
 from tactic_device.sources import Shot
 
 #: a packet may wait so long in the network's queues between its booking and its last bit on air
@@ -39,6 +40,11 @@ class Admission:
     drift : Drift or None
         Looks at every frame.
 
+    Attributes
+    ----------
+    ring : Ring
+        What was left off; whoever numbers a packet tells it.
+
     Raises
     ------
     ConfigError
@@ -59,11 +65,17 @@ class Admission:
         self._drift = drift
         self._gate = config.gating.gate()
         self._skips = Skips()
+        self.ring = Ring(config.refine.ring_bytes)
+        self._first_layers = config.refine.first_layers
         self._control: RateControl | None = None
         if allowance:
             schedule = config.rate.schedule(time.time_ns() - boot_clock_ns())
             least_bytes = LEAST_BUDGET_BYTES + self._seal_bytes
             self._control = RateControl((0,), allowance, schedule, least_bytes=least_bytes)
+
+    def miss(self, frames: int, now_ns: int) -> None:
+        """Account for frames that a camera gave and the node had no time for."""
+        self._skips.note(Reason.BUSY, now_ns, frames)
 
     def encode(self, coder: Coder, shot: Shot, now_ns: int) -> Packet | None:
         """Make a packet; None where the frame is skipped."""
@@ -72,10 +84,6 @@ class Admission:
         latent = coder.latent(shot)
         if self._drift:
             self._drift.look(coder, latent)
-    def miss(self, frames: int, now_ns: int) -> None:
-        """Account for frames that a camera gave and the node had no time for."""
-        self._skips.note(Reason.BUSY, now_ns, frames)
-
         alarm = self._priority >= ALARM
         if self._gate and not alarm and not self._gate.opens(latent, now_ns):
             self._skips.note(Reason.GATED, now_ns)
@@ -89,7 +97,7 @@ class Admission:
         budget_bytes = choice.budget_bytes
         if budget_bytes is not None:
             budget_bytes -= self._seal_bytes
-        packet = coder.code(latent, shot, choice.level, budget_bytes)
+        packet = self._shorten(coder, coder.code(latent, shot, choice.level, None), budget_bytes)
         if self._control:
             size_bytes = HEADER_BYTES + len(packet.payload) + self._seal_bytes
             # A stream is cut at whole words.
@@ -101,6 +109,13 @@ class Admission:
         """Account for the frames that were skipped last."""
         for reason, frames in self._skips.take():
             self._dispatch.skip(reason, frames)
+
+    def _shorten(self, coder: Coder, packet: Packet, budget_bytes: int | None) -> Packet:
+        """Leave off the later layers, and what exceeds the budget."""
+        if self._first_layers and packet.layers > self._first_layers and self._priority < ALARM:
+            beginning_bytes = coder.beginning(packet, self._first_layers)
+            budget_bytes = min(beginning_bytes, budget_bytes or beginning_bytes)
+        return packet if budget_bytes is None else self.ring.cut(packet, budget_bytes)
 
     def _choose(self, coder: Coder, now_ns: int) -> Choice | None:
         control = self._control

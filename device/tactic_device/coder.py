@@ -83,6 +83,12 @@ class Coder:
             layers=layers,
         )
 
+    def beginning(self, packet: Packet, layers: int) -> int:
+        """Bytes of a frame's packet, header included, with so many layers of its stream."""
+        shape = layers * self.bundle.codec.channels, *self.bundle.latent_shape(packet)
+        model = self.bundle.models[nest.chain(packet.level)]
+        return HEADER_BYTES + stream.length(packet.payload, model, shape)
+
     def at_level(self, level: int, runtime: str, threads: int) -> Coder:
         """The same at another rate level.
 

@@ -100,7 +100,7 @@ class Commands:
                 return
             answer = self._desk.receive(command, self._now())
         if answer is not None:
-            self._answers.put(answer)
+            self._answer(command.kind, answer)
         elif command.kind in self._at_once:
             self._carry_out(command, self._at_once[command.kind])
         else:
@@ -140,6 +140,19 @@ class Commands:
         response = self._try(command, change)
         with self._lock:
             self._desk.finish(response)
+        self.counts["commands"] += 1
+        if not kinds.is_quiet(command.kind):
+            self._keep()
+            facts = {"kind": command.kind, "status": response.status, "reason": response.reason}
+            self._log.info("command", id=command.id, **facts)
+        self._answer(command.kind, response)
+
+    def _answer(self, kind: str, response: Response) -> None:
+        if response.status != "done" or response.result or not kinds.is_quiet(kind):
+            self._answers.put(response)
+
+    def _keep(self) -> None:
+        with self._lock:
             kept = [
                 asdict(each) | {"response": each.response.model_dump()}
                 for each in self._desk.answers
@@ -148,10 +161,6 @@ class Commands:
             replace_file(self._path, json.dumps(kept).encode())
         except OSError as fault:
             self._log.warning("commands_not_kept", cause=fault.strerror)
-        self.counts["commands"] += 1
-        facts = {"kind": command.kind, "status": response.status, "reason": response.reason}
-        self._log.info("command", id=command.id, **facts)
-        self._answers.put(response)
 
     def _try(self, command: Command, change: Change) -> Response:
         answer = partial(Response, id=command.id, boot=self._boot)

@@ -302,6 +302,23 @@ class Gating(Section):
         return Gate(self.threshold, int(self.heartbeat_s * 1e9)) if self.threshold else None
 
 
+class Refine(Section):
+    """What the gateway may ask for later: the ends that were left off frames.
+
+    ``ring_bytes`` of memory hold those of the latest frames; 0: none. ``first_layers``: so many
+    layers of a stream are sent at first (0: all); alarms are sent whole.
+    """
+
+    ring_bytes: int = Field(default=1 << 20, ge=0, le=1 << 30)
+    first_layers: int = Field(default=0, ge=0, le=3)
+
+    @model_validator(mode="after")
+    def _keeps_the_rest(self) -> Self:
+        if self.first_layers and not self.ring_bytes:
+            raise ValueError("first_layers needs ring_bytes: the other layers would be lost")
+        return self
+
+
 class DriftSettings(Section):
     """Whether the camera's pictures still look like those that are known.
 
@@ -327,6 +344,7 @@ class DeviceConfig(Section):
     sending: Sending = Sending()
     rate: Rate = Rate()
     gating: Gating = Gating()
+    refine: Refine = Refine()
     drift: DriftSettings = DriftSettings()
     mqtt: Mqtt = Mqtt()
 

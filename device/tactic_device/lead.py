@@ -170,10 +170,13 @@ class Lead:
         other = self.disk if shelf is self.memory else self.memory
         ledger = self._pending.ledger
         elsewhere = other.keys if other and self.memory_leads else KeySet()
+        parts = KeySet(self._pending.parts.ranges())
         if self.in_hand and shelf is not self.log:
             # It will be in the other log, and a power cut would leave nothing else that names it.
             ledger = replace(ledger, captured=ledger.captured + (self.in_hand.kind is Kind.FRAME))
             elsewhere = KeySet([*elsewhere.ranges(), (*self.in_hand.key, 1)])
+            if self.in_hand.kind is Kind.PART:
+                parts.add(self.in_hand.key)
         return Account(
             boot=self._pending.boot,
             epoch=self._epoch,
@@ -187,6 +190,7 @@ class Lead:
             here=shelf.keys,
             gone=shelf.gone,
             elsewhere=elsewhere,
+            parts=parts,
         )
 
     def _spare(self, shelf: Shelf) -> int:

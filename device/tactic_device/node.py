@@ -11,7 +11,7 @@ from tactic_codec.node_key import NodeKey, Purpose
 from tactic_codec.packet import Packet
 from tactic_delivery.desk import Now
 from tactic_delivery.errors import CommandError
-from tactic_delivery.kinds import Arguments, SetBudget, SetLevel
+from tactic_delivery.kinds import Arguments, Refine, SetBudget, SetLevel
 from tactic_device import health
 from tactic_device.admission import Admission
 from tactic_device.coder import Coder, find_level
@@ -118,7 +118,8 @@ class Node:
             packet = self._encode(shot)
             if packet:
                 packet = replace(packet, priority=self._config.frames.priority)
-                self._dispatch.put(packet, clock_ns())
+                admitted = self._dispatch.put(packet, clock_ns())
+                self._admission.ring.keep(admitted.entry.key.pkt)
             self._frames.add(len(packet.payload) if packet else 0)
             self.uplink.wake()
             if limit and self._frames.total >= limit:
@@ -149,6 +150,7 @@ class Node:
         found: dict[str, Change] = {
             "ping": lambda _: {"uptime_s": round(clock_ns() / 1e9, 1)},
             "report": lambda _: self.health(),
+            "refine": self._refine,
         }
         if self._installer:
             found |= {"install": self._installer.install, "bundle": self._installer.status}
@@ -175,6 +177,20 @@ class Node:
         result = self._installer.activate(arguments, self._coder, self._runtime, threads)
         self.uplink.announce()
         return result
+
+    def _refine(self, arguments: Arguments) -> dict[str, Any]:
+        assert isinstance(arguments, Refine)
+        gone = []
+        for seq in arguments.frames:
+            try:
+                part = self._admission.ring.take(seq)
+            except KeyError:
+                gone.append(seq)
+                continue
+            if part:
+                self._dispatch.put(part, clock_ns())
+                self.uplink.counts["refined"] += 1
+        return {"gone": gone} if gone else {}
 
     def _set_level(self, arguments: Arguments) -> dict[str, object]:
         assert isinstance(arguments, SetLevel)

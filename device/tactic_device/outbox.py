@@ -18,6 +18,7 @@ from tactic_codec.node_key import NodeKey
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
+from tactic_delivery.keyset import KeySet
 from tactic_delivery.pending import Pending, count_frames
 from tactic_delivery.ranges import Range
 from tactic_device.boot import next_boot
@@ -167,7 +168,7 @@ class Outbox:
         entry = Entry.of(packet, self._expiry(now_ns))
         with self._storage.in_hand(entry):
             given_up = self._make_room(entry)
-            if not any(decision.newcomers for decision in given_up):
+            if not any(decision.turned_away for decision in given_up):
                 if self._storage.write(RecordType.PACKET, pack(packet), entry.key):
                     self.pending.put(entry)
                 else:
@@ -218,7 +219,11 @@ class Outbox:
 
     def _report_lost(self, recovered: Recovered) -> None:
         """Tell the gateway which numbers nobody has any more; the ledger knows it already."""
-        for decision in self.pending.plan_lost(recovered.lost, recovered.why, recovered.spare):
+        self._report(recovered.lost_parts, Reason.PART, {})
+        self._report(recovered.lost, recovered.why, recovered.spare)
+
+    def _report(self, lost: KeySet, why: Reason, spare: dict[int, int]) -> None:
+        for decision in self.pending.plan_lost(lost, why, spare):
             packet = self._seal(decision.packet)
             self.pending.apply(decision)
             self._storage.forget(decision.removed)
@@ -231,7 +236,7 @@ class Outbox:
         if entry.size_bytes > self._storage.largest_bytes:
             return self._drop([entry], Reason.FULL)
         drops = self._write_drops(self.pending.make_room(entry))
-        if any(decision.newcomers for decision in drops):
+        if any(decision.turned_away for decision in drops):
             return drops
         if crowd := self._storage.spill.crowd(entry.size_bytes):
             room_bytes, keys = crowd

@@ -66,6 +66,8 @@ class Account:
     here, gone : KeySet
     elsewhere : KeySet
         What waits in the other log.
+    parts : KeySet
+        The PARTs among all that waits: numbers that are no frames.
     """
 
     boot: int
@@ -80,6 +82,7 @@ class Account:
     here: KeySet = field(default_factory=KeySet)
     gone: KeySet = field(default_factory=KeySet)
     elsewhere: KeySet = field(default_factory=KeySet)
+    parts: KeySet = field(default_factory=KeySet)
 
     def pack(self) -> bytes:
         """Write it."""
@@ -95,6 +98,7 @@ class Account:
             "dropped": {int(reason): n for reason, n in self.ledger.dropped.items()},
             "next": self.following,
             "whole": self.whole,
+            "parts": list(self.parts.ranges()),
         }
         text = json.dumps(facts).encode()
         sets = (self.here if self.whole else self.gone, self.elsewhere)
@@ -127,6 +131,7 @@ class Account:
             here=first if whole else KeySet(),
             gone=KeySet() if whole else first,
             elsewhere=elsewhere,
+            parts=KeySet(tuple(each) for each in facts.get("parts", ())),
         )
 
 

@@ -32,6 +32,8 @@ class Recovered:
         What waits, oldest first.
     lost : KeySet
         What waits as far as is known, and cannot be found.
+    lost_parts : KeySet
+        The same, of PARTs.
     why : Reason
         Why not.
     spare : dict of int to int
@@ -48,6 +50,7 @@ class Recovered:
     following: dict[int, int] = field(default_factory=dict)
     held: dict[PacketKey, Found] = field(default_factory=dict)
     lost: KeySet = field(default_factory=KeySet)
+    lost_parts: KeySet = field(default_factory=KeySet)
     why: Reason = Reason.DAMAGED
     spare: dict[int, int] = field(default_factory=dict)
     memory_counts: bool = False
@@ -153,6 +156,10 @@ def _find_lost(log: LogReader, recovered: Recovered) -> None:
         return
     for key in recovered.held:
         recovered.lost.discard(key)
+    for key in log.parts:
+        if key in recovered.lost:
+            recovered.lost.discard(key)
+            recovered.lost_parts.add(key)
 
 
 def _is_exact(account: Account, ends_well: bool, machine: int) -> bool:

@@ -44,6 +44,8 @@ class LogReader:
         Every packet that can be read, whether or not it still waits.
     here, elsewhere : KeySet
         What waits in this log and, as far as it knows, in the other one.
+    parts : KeySet
+        PARTs among them, and perhaps some that wait no more.
     account : Account or None
         The last one.
     """
@@ -52,6 +54,7 @@ class LogReader:
         self.found: dict[PacketKey, Found] = {}
         self.here = KeySet()
         self.elsewhere = KeySet()
+        self.parts = KeySet()
         self.ledger = Ledger()
         self.following: dict[int, int] = {}
         self.account: Account | None = None
@@ -76,6 +79,7 @@ class LogReader:
         for boot, following in account.following.items():
             self._note(boot, following)
         self.elsewhere = account.elsewhere
+        self.parts = account.parts
         if account.whole:
             self.here = account.here
         for r in account.gone.ranges():
@@ -92,6 +96,8 @@ class LogReader:
         elif entry.key not in self.here:
             self.ledger.captured += packet.kind is Kind.FRAME
         self.here.add(entry.key)
+        if packet.kind is Kind.PART:
+            self.parts.add(entry.key)
         self._note(packet.boot, packet.pkt + 1)
         return packet
 

@@ -20,7 +20,9 @@ from tactic_gateway.ledgers import holdings
 from tactic_gateway.settled import load
 
 #: Reasons under which numbers are given up that were no frames, or perhaps were none.
-NO_FRAMES = frozenset({Reason.REPLACED.name.lower(), Reason.UNKNOWN.name.lower()})
+NO_FRAMES = frozenset(
+    reason.name.lower() for reason in (Reason.REPLACED, Reason.UNKNOWN, Reason.PART)
+)
 
 _LEDGERS = """
 SELECT node, boot, outbox, received_ns, captured, stored, pending, dropped, waiting, here, gone

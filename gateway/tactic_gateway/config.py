@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from tactic_codec import config
 from tactic_codec.config import LocalPath, Section
 from tactic_codec.trusting import TrustSettings
+from tactic_delivery.refinement import Policy
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 
@@ -112,6 +113,32 @@ class Results(Section):
     top: int = Field(default=5, ge=1, le=100)
 
 
+class Refining(Section):
+    """``[refine]``: asking nodes for the ends that were left off frames.
+
+    A frame is asked for where the score of its best class is below ``threshold`` (0: never), as
+    long as its node's mean bytes a frame stay within ``budget_bytes``. Frames are gathered for
+    ``gather_s``, so that one command names many, and given up after ``deadline_s``.
+    """
+
+    threshold: float = Field(default=0.0, ge=0.0, le=1.0)
+    budget_bytes: float | None = Field(default=None, ge=24.0)
+    gather_s: float = Field(default=1.0, ge=0.0, le=600.0)
+    deadline_s: float = Field(default=60.0, ge=1.0, le=3600.0)
+
+    @property
+    def policy(self) -> Policy:
+        """As the state machine takes it."""
+        deadline_ns = int(self.deadline_s * 1e9)
+        return Policy(
+            self.threshold,
+            self.budget_bytes,
+            gather_ns=int(self.gather_s * 1e9),
+            repeat_ns=deadline_ns // 3,
+            deadline_ns=deadline_ns,
+        )
+
+
 class GatewayConfig(Section):
     """The whole file."""
 
@@ -122,6 +149,7 @@ class GatewayConfig(Section):
     mqtt: Mqtt = Mqtt()
     workers: Workers = Workers()
     results: Results = Results()
+    refine: Refining = Refining()
 
 
 def load(path: Path) -> GatewayConfig:

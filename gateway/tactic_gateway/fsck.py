@@ -34,7 +34,8 @@ FROM failures AS f WHERE NOT EXISTS (SELECT 1 FROM packets p WHERE p.node = f.no
 """
 _LOST_LATEST = """
 FROM latest AS l WHERE NOT EXISTS (SELECT 1 FROM results r WHERE r.node = l.node
-    AND r.boot = l.boot AND r.seq = l.seq AND r.head = l.head AND r.model = l.model)
+    AND r.boot = l.boot AND r.seq = l.seq AND r.head = l.head AND r.model = l.model
+    AND r.parts = l.parts)
 """
 # What is counted and not there was deleted.
 _RECOUNTED = """

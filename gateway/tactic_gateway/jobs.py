@@ -17,12 +17,14 @@ _MOST_PARTS = 7
 
 _FAILURE = "INSERT INTO failures VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
+_ANSWERED = "SELECT 1 FROM results WHERE node = ? AND boot = ? AND seq = ? LIMIT 1"
+
 # Node's current boot first: its counter may have started anew on another SD card.
 _LATEST = """
-INSERT INTO latest (node, task, boot, seq, head, model)
-    VALUES (:node, :task, :boot, :seq, :head, :model)
+INSERT INTO latest (node, task, boot, seq, head, model, parts)
+    VALUES (:node, :task, :boot, :seq, :head, :model, :parts)
     ON CONFLICT (node, task) DO UPDATE
-    SET boot = :boot, seq = :seq, head = :head, model = :model
+    SET boot = :boot, seq = :seq, head = :head, model = :model, parts = :parts
     WHERE (:boot IS :current, :boot, :seq) >= (boot IS :current, boot, seq)
 """
 
@@ -46,6 +48,23 @@ _FRAME = f"""
 _PARTS = f"""
 SELECT raw FROM packets INDEXED BY packets_part
     WHERE node = ? AND boot = ? AND seq = ? AND kind = 1 ORDER BY pkt LIMIT {_MOST_PARTS}
+"""
+
+_COUNT_PARTS = f"""
+SELECT count(*) FROM (SELECT 1 FROM packets INDEXED BY packets_part
+    WHERE node = :node AND boot = :boot AND seq = :seq AND kind = 1 LIMIT {_MOST_PARTS + 1})
+"""
+
+# What came while the frame was in hand was not decoded with it.
+_DONE = f"""
+UPDATE packets SET status = iif(min({_MOST_PARTS}, ({_COUNT_PARTS})) > :known, 0, 3)
+    WHERE id = :id RETURNING status
+"""
+
+_REOPEN = f"""
+UPDATE packets SET status = 0 WHERE node = :node AND boot = :boot AND pkt = :seq AND kind = 0
+    AND status = 3 AND bundle IN (SELECT value FROM json_each(:wires))
+    AND ({_COUNT_PARTS}) <= {_MOST_PARTS}
 """
 
 
@@ -76,14 +95,32 @@ def find(db: sqlite3.Connection, key: FrameKey) -> Job | None:
     return read_job(db, row) if row else None
 
 
-def finish(db: sqlite3.Connection, outcome: Outcome) -> list[tuple[Result, bool]]:
-    """Store what became of a job: the results that are new, each with whether it is the latest."""
-    job = outcome.job
+def reopen(db: sqlite3.Connection, key: FrameKey, wires: str) -> bool:
+    """Have a frame decoded again that has got a part more; ``wires``: bundles at hand, JSON."""
+    where = {"node": key.node, "boot": key.boot, "seq": key.seq, "wires": wires}
+    return db.execute(_REOPEN, where).rowcount > 0
+
+
+def finish(db: sqlite3.Connection, outcome: Outcome) -> tuple[list[tuple[Result, bool]], bool]:
+    """Store what became of a job.
+
+    Returns
+    -------
+    list of (Result, bool)
+        The results that are new, each with whether it is the latest.
+    bool
+        Whether the frame is to be decoded again: a part came meanwhile.
+    """
+    job, again = outcome.job, False
     if outcome.failure:
         _fail(db, job, outcome.failure)
     else:
-        db.execute("UPDATE packets SET status = 3 WHERE id = ?", (job.id,))
-    return [(r, _is_latest(db, r)) for r in outcome.results if insert_result(db, job, r)]
+        key = job.key
+        where = {"node": key.node, "boot": key.boot, "seq": key.seq}
+        done = db.execute(_DONE, where | {"known": job.parts, "id": job.id}).fetchall()
+        again = done == [(0,)]
+    fresh = [(r, _is_latest(db, r)) for r in outcome.results if insert_result(db, job, r)]
+    return fresh, again
 
 
 def read_job(db: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
@@ -102,17 +139,21 @@ def read_job(db: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
 
 
 def _fail(db: sqlite3.Connection, job: Job, failure: tuple[str, str]) -> None:
-    key = job.key
+    where = (job.key.node, job.key.boot, job.key.seq)
+    if db.execute(_ANSWERED, where).fetchone():
+        # It failed with its parts only: the first answer stands.
+        db.execute("UPDATE packets SET status = 3 WHERE id = ?", (job.id,))
+        return
     db.execute("UPDATE packets SET status = 4 WHERE id = ?", (job.id,))
-    db.execute(_FAILURE, (key.node, key.boot, key.seq, *failure))
+    db.execute(_FAILURE, (*where, *failure))
 
 
 def insert_result(db: sqlite3.Connection, job: Job, result: Result) -> bool:
-    """Store a result; False if there was one of this frame, head and model."""
+    """Store a result; False if there was one of this frame, head and model with these parts."""
     key, finding = job.key, result.finding
-    row = (key.node, key.boot, key.seq, finding.head, finding.model, finding.task)
+    row = (key.node, key.boot, key.seq, finding.head, finding.model, result.parts, finding.task)
     done = db.execute(
-        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (*row, job.priority, job.received_ns, result.to_json()),
     )
     return done.rowcount > 0
@@ -120,9 +161,6 @@ def insert_result(db: sqlite3.Connection, job: Job, result: Result) -> bool:
 
 def _is_latest(db: sqlite3.Connection, result: Result) -> bool:
     key, finding = result.key, result.finding
-    current = db.execute(
-        "SELECT boot FROM boots WHERE node = ? ORDER BY id DESC LIMIT 1", (key.node,)
-    ).fetchone()
     row = {
         "node": key.node,
         "task": finding.task,
@@ -130,6 +168,15 @@ def _is_latest(db: sqlite3.Connection, result: Result) -> bool:
         "seq": key.seq,
         "head": finding.head,
         "model": finding.model,
-        "current": current[0] if current else None,
+        "parts": result.parts,
+        "current": current_boot(db, key.node),
     }
     return db.execute(_LATEST, row).rowcount > 0
+
+
+def current_boot(db: sqlite3.Connection, node: str) -> int | None:
+    """The boot that a node announced last; None where it never did."""
+    found = db.execute(
+        "SELECT boot FROM boots WHERE node = ? ORDER BY id DESC LIMIT 1", (node,)
+    ).fetchone()
+    return found[0] if found else None

@@ -113,7 +113,8 @@ def _verdict(body: dict[str, Any]) -> Verdict:
     if not isinstance(captured, int) or not 0 <= captured < _UINT32:
         raise ValueError("a time of capture that is none")
     if failure is None:
-        return Verdict(captured, tuple(_finding(each) for each in body["findings"]))
+        findings = tuple(_finding(each) for each in body["findings"])
+        return Verdict(captured, findings, cut=body["cut"] is True)
     reason, detail = failure
     return Verdict(failure=(_name(reason), str(detail)[:1000]))
 

@@ -28,7 +28,8 @@ def outcome(job: Job, verdict: Verdict, now_ns: int) -> Outcome:
     return Outcome(
         job,
         tuple(
-            Result(job.key, finding, captured_unix_ns, size_bytes, latency_ms)
+            Result(job.key, finding, captured_unix_ns, size_bytes, latency_ms, job.parts)
             for finding in verdict.findings
         ),
+        cut=verdict.cut,
     )

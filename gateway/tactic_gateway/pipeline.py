@@ -108,6 +108,7 @@ class Pipeline:
                     _finding(head, of_head[place])
                     for head, of_head in zip(self._heads, answers, strict=True)
                 ),
+                cut=bool(np.any(frame.latent.levels > frame.packet.level)),
             )
             for place, frame in enumerate(frames)
         }

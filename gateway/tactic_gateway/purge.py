@@ -26,10 +26,10 @@ SELECT id, node, boot, pkt, kind, status, received_ns, iif(kind = 2, raw, NULL) 
     WHERE priority = ? AND received_ns < ? AND status > 1 ORDER BY received_ns LIMIT ?
 """
 _RESULTS = """
-SELECT node, boot, seq, head, model FROM results r
+SELECT node, boot, seq, head, model, parts FROM results r
     WHERE priority = ? AND received_ns < ? AND NOT EXISTS (
         SELECT 1 FROM latest l WHERE l.node = r.node AND l.task = r.task AND l.boot = r.boot
-            AND l.seq = r.seq AND l.head = r.head AND l.model = r.model)
+            AND l.seq = r.seq AND l.head = r.head AND l.model = r.model AND l.parts = r.parts)
     ORDER BY received_ns LIMIT ?
 """
 _DROPS = "DELETE FROM drops WHERE node = ? AND boot = ? AND first >= ? AND first < ?"
@@ -133,7 +133,8 @@ def _named(raw: bytes) -> list[tuple[int, int]]:
 def _delete_results(db: sqlite3.Connection, priority: int, before_ns: int, limit: int) -> int:
     rows = db.execute(_RESULTS, (priority, before_ns, limit)).fetchall()
     db.executemany(
-        "DELETE FROM results WHERE node = ? AND boot = ? AND seq = ? AND head = ? AND model = ?",
+        "DELETE FROM results WHERE node = ? AND boot = ? AND seq = ? AND head = ? AND model = ?"
+        " AND parts = ?",
         rows,
     )
     return len(rows)

@@ -102,11 +102,20 @@ class Job:
     booted_unix_ns: int | None
     raws: tuple[bytes, ...]
 
+    @property
+    def parts(self) -> int:
+        """How many PARTs have come."""
+        return len(self.raws) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job: results, or the reason and detail of its failure."""
+    """What became of a job: results, or the reason and detail of its failure.
+
+    ``cut``: words of its stream have not come, or were not sent.
+    """
 
     job: Job
     results: tuple[Result, ...] = ()
     failure: tuple[str, str] | None = None
+    cut: bool = False

@@ -48,16 +48,19 @@ class Verdict:
         One of each head; none where the frame failed.
     failure : (str, str) or None
         Reason and detail of the failure.
+    cut : bool
+        Words of the stream are missing at its end.
     """
 
     captured: int = 0
     findings: tuple[Finding, ...] = ()
     failure: tuple[str, str] | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finding with the frame that it belongs to; unique per (key, head, model).
+    """A finding with the frame that it belongs to; unique per (key, head, model, parts).
 
     Attributes
     ----------
@@ -69,6 +72,8 @@ class Result:
         Bytes of all packets of the frame, headers included.
     latency_ms : float
         From the reception of the frame to the result.
+    parts : int
+        How many PARTs it was made with; 0: the first answer.
     """
 
     key: FrameKey
@@ -76,6 +81,7 @@ class Result:
     captured_unix_ns: int | None
     wire_bytes: int
     latency_ms: float
+    parts: int = 0
 
     def to_json(self) -> str:
         """One JSON object, as published and stored."""
@@ -87,6 +93,7 @@ class Result:
             "head": self.finding.head,
             "model": self.finding.model,
             "captured_unix_ns": self.captured_unix_ns,
+            "parts": self.parts,
             "wire_bytes": self.wire_bytes,
             "latency_ms": round(self.latency_ms, 3),
             **self.finding.fields,

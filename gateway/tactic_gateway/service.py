@@ -32,6 +32,7 @@ from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.mqtt import Broker
 from tactic_gateway.process import Process
+from tactic_gateway.refining import Refiner
 from tactic_gateway.retention import Retention
 from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
@@ -101,6 +102,17 @@ class Service:
         self._condition = Condition(
             config.store.path, config.store.min_free_bytes, self._metrics, log
         )
+        keys = Keys.load(config.gateway.keys, config.gateway.site)
+        self._refiner: Refiner | None = None
+        if config.refine.threshold:
+            self._refiner = Refiner(
+                config.refine,
+                self._store,
+                keys,
+                topics=self._topics,
+                publish=self._send_command,
+                metrics=self._metrics,
+            )
         self._workers = Workers(
             self._store,
             self._condition,
@@ -109,12 +121,13 @@ class Service:
             publish=self._send_result,
             metrics=self._metrics,
             log=log,
+            note=self._refiner.note if self._refiner else None,
         )
         self._ingest = Ingest(
             self._store,
             self._condition,
             self._topics,
-            Keys.load(config.gateway.keys, config.gateway.site),
+            keys,
             max_backlog=config.workers.max_backlog,
             publish=self._send_ack,
             wake=self._workers.wake,
@@ -151,6 +164,7 @@ class Service:
             self._broker.announce(self._condition.good)
             if self._greeted.is_set():
                 self._republish()
+            self._refine()
             if time.monotonic() >= next_health_s:
                 self._report()
                 next_health_s = time.monotonic() + self._config.gateway.health_interval_s
@@ -206,6 +220,17 @@ class Service:
         except StoreError as fault:
             self._condition.failed(fault)
             self._greeted.set()
+
+    def _refine(self) -> None:
+        if self._refiner is None or not (self._broker.connected and self._condition.good):
+            return
+        try:
+            self._refiner.tend()
+        except StoreError as fault:
+            self._condition.failed(fault)
+
+    def _send_command(self, topic: str, body: bytes) -> None:
+        self._broker.publish(topic, body, qos=1, retain=False)
 
     def _send_ack(self, topic: str, ack: bytes) -> None:
         self._broker.publish(topic, ack, qos=0, retain=False)

@@ -119,14 +119,23 @@ class Store:
                 (rejects or {}).items(),
             )
             stored = [arrival for arrival in arrivals if self._insert(db, arrival)]
+            reopened = self._reopen(db, stored)
             accounts.book(db, stored)
             settled.settle(db, _numbers(arrivals))
             for ledger, before in health:
                 ledgers.note(db, ledger, arrivals[before:])
         bundles = Counter(a.packet.bundle for a in stored if a.packet.kind is Kind.FRAME)
         waiting = Counter({w: count for w, count in bundles.items() if w not in self._wires})
-        self._backlog += bundles.total() - waiting.total()
+        self._backlog += bundles.total() - waiting.total() + reopened
         return waiting
+
+    def _reopen(self, db: sqlite3.Connection, stored: Sequence[Arrival]) -> int:
+        wires = json.dumps(sorted(self._wires))
+        return sum(
+            jobs.reopen(db, FrameKey(a.node, a.packet.boot, a.packet.seq), wires)
+            for a in stored
+            if a.packet.kind is Kind.PART
+        )
 
     def _insert(self, db: sqlite3.Connection, arrival: Arrival) -> bool:
         node, packet = arrival.node, arrival.packet
@@ -201,16 +210,21 @@ class Store:
             The results that are new, and whether each is now its node's latest.
         """
         with self.database.transaction() as db:
-            fresh = [found for outcome in outcomes for found in jobs.finish(db, outcome)]
-        self._backlog -= len(outcomes)
-        return fresh
+            done = [jobs.finish(db, outcome) for outcome in outcomes]
+        self._backlog -= sum(not again for _, again in done)
+        return [result for fresh, _ in done for result in fresh]
+
+    def current_boot(self, node: str) -> int | None:
+        """The boot that a node announced last; None where it never did."""
+        with self.database.transaction() as db:
+            return jobs.current_boot(db, node)
 
     def latest(self) -> list[tuple[str, str, str]]:
         """Node, task and JSON of each node's latest result of each task."""
         with self.database.transaction() as db:
             return db.execute(
                 "SELECT l.node, l.task, r.body FROM latest l"
-                " JOIN results r USING (node, boot, seq, head, model)"
+                " JOIN results r USING (node, boot, seq, head, model, parts)"
             ).fetchall()
 
     def account(self) -> dict[str, int]:

@@ -49,6 +49,8 @@ class Workers:
         Sends a result; must not block.
     metrics : Metrics
     log : Log
+    note : callable (Outcome) or None
+        Told what became of each frame, after it was published.
     now_ns : callable
         Unix time.
     """
@@ -63,6 +65,7 @@ class Workers:
         publish: Publish,
         metrics: Metrics,
         log: Log,
+        note: Callable[[Outcome], None] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
@@ -72,6 +75,7 @@ class Workers:
         self._publish = publish
         self._metrics = metrics
         self._log = log
+        self._note = note
         self._now_ns = now_ns
         self._awake = threading.Event()
         # Between commit and publication no other thread may publish: "latest" would go back.
@@ -174,6 +178,9 @@ class Workers:
                 if latest:
                     self._publish(self._topics.of(node, "last", task), body, True)
         self._count(outcomes, len(fresh))
+        if self._note:
+            for each in outcomes:
+                self._note(each)
 
     def _insist(self, commit: Callable[[], T], stop: threading.Event) -> T | None:
         """Try until the store takes it; None if it did not before the end of the process."""

@@ -156,7 +156,7 @@ class Node:
         drops = self.pending.make_room(entry)
         for decision in drops:
             self._give_up(decision)
-        if not any(decision.newcomers for decision in drops):
+        if not any(decision.turned_away for decision in drops):
             self.pending.put(entry)
             self._keep(packet, entry)
 

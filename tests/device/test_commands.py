@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +17,7 @@ from tactic_codec.errors import ConfigError, PacketError
 from tactic_codec.node_key import NodeKey, Purpose
 from tactic_delivery.command import Command, Response, pack, unpack_response
 from tactic_delivery.desk import Now
-from tactic_delivery.kinds import Arguments, SetLevel
+from tactic_delivery.kinds import Arguments, Refine, SetLevel
 from tactic_device import encoders
 from tactic_device.coder import Coder
 from tactic_device.commands import Commands
@@ -51,13 +52,18 @@ class Bench:
             boot,
             key,
             now=lambda: Now(0, T0),
-            at_once={"ping": self._report, "report": self._report},
+            at_once={"ping": self._report, "report": self._report, "refine": self._refine},
             log=log,
         )
 
     def _report(self, _arguments: Arguments) -> dict[str, Any]:
         self.done.append("report")
         return {"count": len(self.done)}
+
+    def _refine(self, arguments: Arguments) -> dict[str, Any]:
+        assert isinstance(arguments, Refine)
+        self.done.append(arguments.frames)
+        return {"gone": [99]} if 99 in arguments.frames else {}
 
     def _set_level(self, arguments: Arguments) -> dict[str, Any]:
         assert isinstance(arguments, SetLevel)
@@ -102,6 +108,19 @@ def test_a_repeated_command_is_answered_and_not_done_again(
     (refused,) = later.answers(command(3))
     assert (refused.status, refused.reason) == ("rejected", "boot")
     assert later.done == []
+
+
+def test_a_quiet_kind_is_answered_where_it_says_something_and_never_kept(
+    bench: Bench, tmp_path: Path
+) -> None:
+    ask = partial(command, kind="refine")
+    assert bench.answers(ask(1, frames=[3]), ask(1, frames=[3])) == []
+    (answer,) = bench.answers(ask(2, frames=[3, 99]))
+    assert answer.result == {"gone": [99]}
+    (answer,) = bench.answers(ask(3, frames=[]))
+    assert (answer.status, answer.reason) == ("rejected", "arguments")
+    assert bench.done == [[3], [3, 99]]
+    assert not (tmp_path / "commands.json").exists()
 
 
 def test_while_it_waits_a_repetition_changes_nothing(bench: Bench) -> None:

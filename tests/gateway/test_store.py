@@ -54,7 +54,7 @@ def finish(store: Store, *jobs: Job) -> list[bool]:
 def test_fresh_file_has_the_newest_schema(path: Path) -> None:
     Store(path).close()
     with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     db.close()
 
@@ -285,7 +285,7 @@ def test_no_query_of_a_running_gateway_reads_the_whole_table(path: Path) -> None
             if "packets" in query:
                 plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]
                 assert not any(step in ("SCAN p", "SCAN packets") for step in plan), (query, plan)
-                assert "kind = 1" not in query or "packets_part" in plan[0], plan
+                assert "kind = 1" not in query or any("packets_part" in each for each in plan), plan
     assert any("INDEXED BY packets_part" in query for query in queries)
     store.close()
 

@@ -76,6 +76,7 @@ def test_a_segmentation_as_json(segmenter: Segmenter) -> None:
         "head": "h",
         "model": "0123abcd",
         "captured_unix_ns": None,
+        "parts": 0,
         "wire_bytes": 9,
         "latency_ms": 1.5,
     }

@@ -90,6 +90,7 @@ def test_a_frame_becomes_a_result(bench: Bench, bundle: Bundle, make_frame: Make
         "head": "brightness",
         "model": bundle.manifest.heads[0].model.sha256[:16],
         "captured_unix_ns": 4_000_000_000,
+        "parts": 0,
         "wire_bytes": len(raw),
         "latency_ms": 8.0,
     }

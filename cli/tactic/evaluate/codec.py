@@ -90,32 +90,35 @@ class BundleCoder:
         pictures : sequence of uint8 arrays (H, W, 3)
             Sides are multiples of the stride.
         """
-        payloads = [self._stream(point, pixels) for pixels in pictures]
+        payloads = [self.stream(point, pixels) for pixels in pictures]
         latents = [
-            self._latent(point, payload, pixels.shape)
+            self.latent(point, payload, pixels.shape)
             for payload, pixels in zip(payloads, pictures, strict=True)
         ]
-        seen = self._pictures(latents)
+        seen = self.pictures(latents)
         sizes = [HEADER_BYTES + len(payload) for payload in payloads]
         return [
             Coded(pixels, size, headers.packet_payload_bytes(size))
             for pixels, size in zip(seen, sizes, strict=True)
         ]
 
-    def _stream(self, point: Point, pixels: NDArray[np.uint8]) -> bytes:
+    def stream(self, point: Point, pixels: NDArray[np.uint8]) -> bytes:
+        """Encode one picture (H, W, 3): the stream, or the share of it that is sent."""
         chain, layers = nest.chain(point.level), nest.layers(point.level, self._codec.levels)
         symbols = nest.coarsen(self._encoders[chain].encode(pixels), point.level // 2)
         whole = stream.encode(nest.split(symbols, layers), self._models[chain])
         return stream.cut(whole, max(STATE_BYTES, round(point.share * len(whole))))
 
-    def _latent(self, point: Point, payload: bytes, size: tuple[int, ...]) -> Latent:
+    def latent(self, point: Point, payload: bytes, size: tuple[int, ...]) -> Latent:
+        """Decode a stream, or any beginning of one, of a picture of that shape."""
         codec = self._codec
         planes = nest.layers(point.level, codec.levels) * codec.channels
         shape = planes, size[0] // codec.stride, size[1] // codec.stride
         found = stream.decode(payload, self._models[nest.chain(point.level)], shape)
         return nest.join(found.planes, found.whole, codec.channels, point.level, codec.levels)
 
-    def _pictures(self, latents: list[Latent]) -> list[NDArray[np.uint8]]:
+    def pictures(self, latents: list[Latent]) -> list[NDArray[np.uint8]]:
+        """What the gateway sees of latents of any sizes: uint8 (H, W, 3) each."""
         found: dict[int, NDArray[np.uint8]] = {}
         for part in groups([latent.symbols for latent in latents]):
             found |= zip(part, self._decoder.pictures([latents[n] for n in part]), strict=True)
