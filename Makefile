@@ -2,6 +2,7 @@
 # make test   everything that is checked: style, types, imports, tests
 # make fuzz   a million mutated packets, and as many streams into the C decoder under sanitisers
 # make chaos  node, broker and gateway killed again and again: some minutes, two idle cores
+# make pi-test an emulated Raspberry Pi beside this machine; needs root, and ten minutes
 # make wheels what a node installs: dist/*.whl for x86-64, for 64-bit ARM, and for anything else
 # Each sets up .venv by itself; a second run is quick.
 
@@ -10,7 +11,7 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 SETUP := pyproject.toml hatch_build.py $(wildcard codec/tactic_codec/*.[ch])
 
-.PHONY: demo test chaos fuzz check bench wheels clean
+.PHONY: demo test chaos fuzz check bench wheels pi-test clean
 .DELETE_ON_ERROR:
 
 # --train needs torch, which the demo itself does without
@@ -33,6 +34,9 @@ check: $(STAMPS)/dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+pi-test: $(STAMPS)/dev wheels
+	@PYTHONPATH=tests $(BIN)/python -m rig.pi $(ARGS)
 
 bench: $(STAMPS)/dev
 	@$(BIN)/python bench/coder.py $(ARGS)

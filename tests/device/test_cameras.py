@@ -244,15 +244,22 @@ def test_a_camera_that_is_not_there_at_first_is_one_line(
     assert caught.value.exit_code == 5
 
 
-def test_picamera2_that_is_not_installed_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "complaint"),
+    [
+        ("ImportError", "picamera2 is not installed; apt install"),
+        ("ValueError('numpy.dtype size changed')", "does not go with this numpy .numpy.dtype"),
+    ],
+)
+def test_picamera2_that_cannot_be_imported_is_one_line(
+    fault: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "picamera2.py").write_text("raise ImportError")
+    (tmp_path / "picamera2.py").write_text(f"raise {fault}")
     monkeypatch.syspath_prepend(str(tmp_path))
     settings = Settings(kind="picamera2")
     with (
         closing(open_source(settings, lambda: 0, threading.Event().wait)) as source,
-        pytest.raises(SourceError, match="picamera2 is not installed; apt install"),
+        pytest.raises(SourceError, match=complaint),
     ):
         next(source.shots())
 

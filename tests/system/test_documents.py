@@ -43,7 +43,7 @@ def commands() -> list[tuple[str, str]]:
                 found += [
                     (path.relative_to(ROOT).as_posix(), match[1])
                     for match in re.finditer(
-                        r"^(?:\$ )?(?:\w+=\S+ )*(?:[\w./ -]*-m )?tactic +(.*)$",
+                        r"^(?:\$ |sudo )?(?:\w+=\S+ )*(?:[\w./ -]*-m |[\w./]+/)?tactic +(.*)$",
                         joined,
                         re.MULTILINE,
                     )

@@ -25,6 +25,12 @@ class PiCamera:
                 "picamera2 is not installed; apt install python3-picamera2 and make the venv "
                 "with --system-site-packages"
             ) from fault
+        except ValueError as fault:
+            # bookworm's is built for numpy 1, and says so in this way.
+            raise SourceError(
+                f"picamera2 does not go with this numpy ({fault}); in the environment that runs "
+                'tactic: pip install "tactic-edge[device,picamera2]"'
+            ) from fault
         try:
             self._camera = module.Picamera2()
             # picamera2 names formats by byte order in memory: BGR888 gives arrays in RGB order.

@@ -73,6 +73,8 @@ def _mend(source: Settings, text: str) -> str:
     if source.kind == "folder":
         return f"cp PICTURES {remedy.quote(source.path)}"
     if source.kind == "picamera2":
+        if "this numpy" in text:
+            return remedy.pip("install", "tactic-edge[device,picamera2]")
         if "picamera2" in text and "install" in text:
             return f"{remedy.as_root()}apt-get install -y python3-picamera2"
         return "rpicam-hello --list-cameras"
