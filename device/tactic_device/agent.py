@@ -28,6 +28,7 @@ from tactic_device.encoders import Choice
 from tactic_device.health import boot_clock_ns as clock_ns
 from tactic_device.heart import CAPTURE, Heart
 from tactic_device.log import Log
+from tactic_device.metrics import Endpoint
 from tactic_device.monitor import Monitor
 from tactic_device.node import Node
 from tactic_device.outbox import Outbox
@@ -134,9 +135,10 @@ def _run(
     node.uplink.start()
     monitor.heart.notify(f"READY=1\nSTATUS={choice.runtime}, level {coder.level}")
     try:
-        node.capture(source)
-        admission.close()
-        node.drain()
+        with Endpoint(config.metrics, node.figures):
+            node.capture(source)
+            admission.close()
+            node.drain()
     finally:
         monitor.heart.notify("STOPPING=1")
         node.uplink.stop()

@@ -332,6 +332,13 @@ class DriftSettings(Section):
     factor: float = Field(default=2.0, ge=1.0, le=100.0)
 
 
+class MetricsSettings(Section):
+    """Figures for Prometheus, at http://``host``:``port``/metrics; without a port none."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+
+
 class DeviceConfig(Section):
     """The whole file."""
 
@@ -346,6 +353,7 @@ class DeviceConfig(Section):
     gating: Gating = Gating()
     refine: Refine = Refine()
     drift: DriftSettings = DriftSettings()
+    metrics: MetricsSettings = MetricsSettings()
     mqtt: Mqtt = Mqtt()
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What watches the node itself: its loops, the board and the pictures; and the alarms they raise."""
+"""What watches the node: its loops, the board and the pictures; and the alarms that they raise."""
 
 from __future__ import annotations
 
@@ -35,9 +35,12 @@ class Monitor:
     def __init__(self, config: DeviceConfig, heart: Heart, log: Log) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.heart = heart
-        self.alarms = Alarms(log, lambda: self.changed())
+        self.alarms = Alarms(log, self._tell)
         self.board = Watchman(self.alarms)
         self.drift = Drift(config.drift, config.outbox.path, self.alarms, log)
+
+    def _tell(self) -> None:
+        self.changed()
 
     def round(self, now_ns: int) -> None:
         """The sending loop has come round."""

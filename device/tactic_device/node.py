@@ -105,6 +105,16 @@ class Node:
         body["camera_restarts"] = self._source.restarts if self._source else 0
         return self._key.prove(Purpose.HEALTH, body) if self._key else body
 
+    def figures(self) -> dict[str, Any]:
+        """What counts up or stands at some value, for Prometheus."""
+        return {
+            "frames": self._frames.total,
+            "payload_bytes": self._frames.payload_bytes,
+            **self._dispatch.figures(),
+            **self.uplink.counts,
+            **self._monitor.facts(),
+        }
+
     def capture(self, source: Source) -> None:
         """Put every picture into the outbox until the source or the run ends."""
         limit = self._config.source.limit

@@ -223,8 +223,8 @@ def main() -> None:
         for name, hang in HANGS.items():
             found = recover(bundle, hang, patience)
             print(
-                f"{name}: started again after {found.restarted_s:.1f} s, ready {found.ready_s:.1f} s "
-                f"later (the first time {found.first_ready_s:.1f} s)",
+                f"{name}: started again after {found.restarted_s:.1f} s, ready "
+                f"{found.ready_s:.1f} s later (the first time {found.first_ready_s:.1f} s)",
                 flush=True,
             )
 
