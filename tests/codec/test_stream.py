@@ -14,7 +14,7 @@ from tactic_codec.contexts import Context, Tap
 from tactic_codec.entropy import EntropyModel
 from tactic_codec.errors import StreamError
 from tactic_codec.rans_twin import STATE_BYTES
-from tactic_codec.stream import cut, decode, encode
+from tactic_codec.stream import cut, decode, encode, length
 from tactic_codec.tables import SCALE, Table, TableSet
 
 STEEP = Table(-1, (200, SCALE - 401, 200), 1)
@@ -52,6 +52,18 @@ def test_prefix_says_which_planes_are_whole() -> None:
         seen.add(found.whole)
     # The constant plane has no words of its own: it is there with the first word of the next.
     assert seen == {0, 1, 3, 4}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_length_of_the_first_planes_is_the_shortest_that_holds_them(seed: int) -> None:
+    data = encode(planes(seed), MODEL)
+    for count in (1, 2, 3, 4):
+        holds = [
+            size
+            for size in range(STATE_BYTES, len(data) + 1, 2)
+            if decode(data[:size], MODEL, SHAPE).whole >= count
+        ]
+        assert length(data, MODEL, (count, *SHAPE[1:])) == holds[0]
 
 
 def test_a_cut_stream_is_as_long_as_it_may_be() -> None:

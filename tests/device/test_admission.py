@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tactic_codec import stream
 from tactic_codec.bundle import Bundle
 from tactic_codec.drop import Reason
 from tactic_codec.errors import ConfigError
@@ -138,6 +140,40 @@ def test_budgets_make_frames_smaller_and_fewer(tmp_path: Path, bundle: Bundle) -
     assert rig.ledger.captured == 600 == len(rig.sent) + rig.ledger.dropped[Reason.BUDGET]
     rig.outbox.close()
     free.outbox.close()
+
+
+def test_first_layers_are_sent_and_the_others_wait_in_the_ring(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    rig = Rig(tmp_path, bundle, refine={"first_layers": 1})
+    whole = rig.coder.encode(Shot(GREY, 0))
+    packet = rig.admission.encode(rig.coder, Shot(GREY, 0), 0)
+    assert packet is not None
+    rig.admission.ring.keep(5)
+    part = rig.admission.ring.take(5)
+    assert part is not None and packet.payload + part.payload == whole.payload
+    planes = whole.layers * bundle.codec.channels, *bundle.latent_shape(whole)
+    found = stream.decode(packet.payload, bundle.models[0], planes)
+    assert found.whole == bundle.codec.channels
+    # At the coarsest level there is nothing that could follow.
+    assert rig.admission.encode(replace(rig.coder, level=2), Shot(GREY, 0), 0) is not None
+    rig.admission.ring.keep(6)
+    with pytest.raises(KeyError):
+        rig.admission.ring.take(6)
+    rig.outbox.close()
+
+
+def test_alarms_are_sent_whole(tmp_path: Path, bundle: Bundle) -> None:
+    rig = Rig(tmp_path, bundle, refine={"first_layers": 1}, frames={"priority": 3})
+    packet = rig.admission.encode(rig.coder, Shot(GREY, 0), 0)
+    assert packet is not None
+    assert packet.payload == rig.coder.encode(Shot(GREY, 0)).payload
+    rig.outbox.close()
+
+
+def test_without_a_ring_no_layer_is_left_off(tmp_path: Path, bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="first_layers needs ring_bytes"):
+        Rig(tmp_path, bundle, refine={"first_layers": 1, "ring_bytes": 0})
 
 
 def test_change_is_counted_in_steps_a_place() -> None:

@@ -68,12 +68,23 @@ def run_calibrate(
         _show(result)
 
 
+def key_of(wanted: Wanted) -> str:
+    """A name for traces: the same for the same bundle and pictures.
+
+    Raises
+    ------
+    BundleError
+        The bundle is missing or was changed.
+    """
+    said = [Bundle.open(wanted.bundle).digest, wanted.data, wanted.match, wanted.limit]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
 def _traces(wanted: Wanted, kept: Path | None) -> Traces:
-    bundle = Bundle.open(wanted.bundle)
-    said = [bundle.digest, wanted.data, wanted.match, wanted.limit]
-    key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    key = key_of(wanted)
     if kept and kept.exists():
         return read(kept, key)
+    bundle = Bundle.open(wanted.bundle)
     heads = [head for head in bundle.manifest.heads if head.task == "classification"]
     if not heads:
         raise EvaluationError(f"{bundle.path}: no head of classification says how sure it is")
