@@ -25,6 +25,7 @@ from tactic_train.step import System
 
 MAX_GEOMETRIES = 8
 MAX_SIDE_PX = 8192
+REFERENCE = "device/reference.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ def write_files(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
         onnx_encoder.write_encoder(encoder, stem.with_suffix(".onnx"))
         tflite_encoder.write_encoder(encoder, stem.with_suffix(".tflite"), height, width)
     (root / "device/entropy.bin").write_bytes(write_models(frozen.models))
+    if frozen.references:
+        (root / REFERENCE).write_text(frozen.references.model_dump_json() + "\n")
     onnx_gateway.write_decoder(system.codec, root / "gateway/decoder.onnx")
     onnx_gateway.write_head(system.head, root / "gateway/head.onnx")
     (root / "gateway/labels.txt").write_text("\n".join(system.head.labels) + "\n")
@@ -132,10 +135,13 @@ def seal(system: System, frozen: Frozen, plan: Plan, root: Path) -> None:
             frames=file_entry(root, "probe/frames.npy"),
             latents=file_entry(root, "probe/latents.npy"),
         ),
+        reference=file_entry(root, REFERENCE) if frozen.references else None,
         documents=_documents(root),
     )
     write_manifest(root, manifest)
-    Bundle.open(root).probe()
+    written = Bundle.open(root)
+    written.probe()
+    written.references()
 
 
 def _documents(root: Path) -> tuple[FileEntry, ...]:

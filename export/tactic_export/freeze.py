@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tactic_codec import nest, stream
 from tactic_codec.contexts import SCALE_UNIT, Context, select
 from tactic_codec.entropy import EntropyModel
+from tactic_codec.reference import References, count, measure
 from tactic_codec.tables import LOWEST, SYMBOLS, Table, TableSet
 from tactic_export.contexts import COARSE_TABLES, FRACTIONS, LOWEST_BIN, TABLES, fit_contexts
 from tactic_export.integer import IntegerEncoder
@@ -30,11 +31,15 @@ _FURTHEST_REFINEMENT = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frozen:
-    """The integers of a bundle before they are written; one encoder and model for each chain."""
+    """The integers of a bundle before they are written; one encoder and model for each chain.
+
+    ``references`` say what the latents of the training crops look like.
+    """
 
     encoders: tuple[IntegerEncoder, ...]
     models: tuple[EntropyModel, ...]
     levels: int
+    references: References | None = None
 
     def latents(self, level: int, pictures: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Integer latents of pictures (N, H, W, 3) at a rate level, int8 (N, C, h, w)."""
@@ -68,11 +73,17 @@ def freeze(system: System, crops: NDArray[np.uint8], reorder: bool) -> Frozen:
     steps = codec.steps().numpy()
     encoders = tuple(finest.scaled(steps[chain]) for chain in range(nest.chains(codec.levels)))
     bare = Frozen(encoders, (), codec.levels)
+    latents = [bare.latents(chain, crops) for chain in range(len(encoders))]
     planes = [
-        nest.split(bare.latents(chain, crops), nest.layers(chain, codec.levels))
-        for chain in range(len(encoders))
+        nest.split(of_crops, nest.layers(chain, codec.levels))
+        for chain, of_crops in enumerate(latents)
     ]
-    return replace(bare, models=freeze_models(planes, codec.channels))
+    references = [measure(np.stack([count(latent) for latent in each])) for each in latents]
+    return replace(
+        bare,
+        models=freeze_models(planes, codec.channels),
+        references=References(encoders=tuple(references)),
+    )
 
 
 def freeze_models(streams: list[NDArray[np.int8]], channels: int) -> tuple[EntropyModel, ...]:

@@ -38,7 +38,7 @@ class Watchlist:
                 continue
             self._alarms[ledger.node] = now
             for name in sorted(now - before):
-                remedy = "see the node's log, or tactic node NAME report; docs/alarms.md"
+                remedy = "see the node's log, or tactic node NAME report; docs/raspberry-pi.md"
                 self._log.warning("node_alarm", node=ledger.node, alarm=name, remedy=remedy)
             for name in sorted(before - now):
                 self._log.info("node_alarm_ended", node=ledger.node, alarm=name)

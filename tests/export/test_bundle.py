@@ -123,6 +123,12 @@ def test_node_and_gateway_agree_at_every_level(
 
     bundle = Bundle.open(tmp_path / "toy")
     assert (bundle.codec.levels, bundle.manifest.default_level) == (5, 2)
+    references = bundle.references()
+    assert references is not None
+    assert bundle.manifest.reference in bundle.manifest.device_files
+    assert len(references.encoders) == 2
+    for reference in references.encoders:
+        assert np.allclose(reference.shares().sum(-1), 1, atol=1e-4)
     assert [len(model.contexts) for model in bundle.models] == [12, 8]
     picture, decoder = bundle.probe()[0][0], Decoder(bundle, threads=1)
     for level in range(5):
