@@ -1,6 +1,7 @@
 # make demo   the whole path on real photos, through a real MQTT broker
 # make test   everything that is checked: style, types, imports, tests
 # make fuzz   a million mutated packets, and as many streams into the C decoder under sanitisers
+# make soak   a million frames through a node: memory and descriptors stay; half an hour, an idle core
 # make chaos  node, broker and gateway killed again and again: some minutes, two idle cores
 # make pi-test an emulated Raspberry Pi beside this machine; needs root, and ten minutes
 # make wheels what a node installs: dist/*.whl for x86-64, for 64-bit ARM, and for anything else
@@ -11,7 +12,7 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 SETUP := pyproject.toml hatch_build.py $(wildcard codec/tactic_codec/*.[ch])
 
-.PHONY: demo test chaos fuzz check bench wheels pi-test clean
+.PHONY: demo test chaos fuzz soak check bench wheels pi-test clean
 .DELETE_ON_ERROR:
 
 # --train needs torch, which the demo itself does without
@@ -24,6 +25,9 @@ test: $(STAMPS)/dev check
 
 chaos: $(STAMPS)/dev
 	@PYTHONPATH=tests $(BIN)/python -m rig.chaos $(ARGS)
+
+soak: $(STAMPS)/dev
+	@PYTHONPATH=tests $(BIN)/python -m rig.soak $(ARGS)
 
 fuzz: $(STAMPS)/dev
 	@PYTHONPATH=tests $(BIN)/python -m rig.fuzz $(ARGS)

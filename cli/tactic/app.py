@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tactic import __version__
+from tactic.bench.command import app as bench_app
 from tactic.broker.command import app as broker_app
 from tactic.bundle_command import app as bundle_app
 from tactic.link.command import app as link_app
@@ -37,6 +38,7 @@ app.add_typer(store_app, name="store")
 app.command()(audit)
 app.command()(reprocess)
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(bench_app, name="bench")
 app.add_typer(trust_app, name="trust")
 app.add_typer(broker_app, name="broker")
 app.add_typer(reproduce_app, name="reproduce")

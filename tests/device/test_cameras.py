@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tactic_codec.bundle import Bundle
 from tactic_device.cameras.opencv import without_secrets
 from tactic_device.config import Source as Settings
 from tactic_device.errors import SourceError
@@ -356,3 +357,38 @@ def test_the_process_ends_with_the_node(plan: Plan) -> None:
     while Path(f"/proc/{plan.pid}").exists() and time.monotonic() < until_s:
         time.sleep(0.05)
     assert not Path(f"/proc/{plan.pid}").exists()
+
+
+def test_a_node_that_is_stopped_for_a_while_goes_on_and_blames_no_camera(
+    plan: Plan, bundle: Bundle
+) -> None:
+    """``TACTIC_STOP_S=60`` stops it for a minute."""
+    pytest.importorskip("onnxruntime")
+    (plan.folder / "plan.json").write_text('{"interval_s": 0.05}')
+    (plan.folder / "device.toml").write_text(
+        f'[node]\nsite = "yard"\nnode = "cam1"\n[bundle]\npath = "{bundle.path}"\nunsigned = true\n'
+        '[source]\nkind = "picamera2"\nfps = 5.0\ndeadline_s = 2.0\nsettle_frames = 0\n'
+        '[outbox]\npath = "outbox"\nram_path = "ram"\n[mqtt]\nport = 1\n'
+        '[encoder]\nruntime = "onnxruntime"\n'
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-m", "tactic", "device", "run", "-c", "device.toml"]
+    with subprocess.Popen(
+        command, cwd=plan.folder, stdout=subprocess.PIPE, text=True, env=environment
+    ) as node:
+        assert node.stdout is not None
+        while '"started"' not in node.stdout.readline():
+            assert node.poll() is None
+        time.sleep(1.0)
+        node.send_signal(signal.SIGSTOP)
+        time.sleep(float(os.environ.get("TACTIC_STOP_S", "4")))
+        node.send_signal(signal.SIGCONT)
+        time.sleep(2.0)
+        node.terminate()
+        events = [json.loads(line) for line in node.stdout]
+        assert node.wait(30) == 0
+    assert "camera_lost" not in {each["event"] for each in events}
+    ledger = events[-1]["ledger"]
+    # What was due meanwhile was missed, and is accounted for; it went on afterwards.
+    assert ledger["dropped"]["busy"] >= 10
+    assert ledger["pending"] >= 3

@@ -1,0 +1,1 @@
+"""How fast a node is, beside other codecs in the same run."""
