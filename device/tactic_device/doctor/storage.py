@@ -68,11 +68,14 @@ def in_memory(case: Case, config: DeviceConfig) -> Finding:
     kind = file_system(path)
     if kind in _MEMORY:
         return good(f"frames wait in memory first, in {path}")
-    place = layout.RUNTIME if case.system.user() else Path("dev/shm") / f"tactic-{os.getuid()}"
-    value = f'"/{place / "outbox"}"'
+    places = (
+        Path("/") / layout.RUNTIME / "outbox",
+        Path("/dev/shm") / f"tactic-{config.node.node}",
+    )
+    place = next((p for p in places if file_system(p) in _MEMORY), places[0])
     return fault(
         f"{path} is no memory but {kind}: every frame would wear the card out",
-        remedy.set_key(case.path, "outbox.ram_path", value),
+        remedy.set_key(case.path, "outbox.ram_path", f'"{place}"'),
     )
 
 
