@@ -79,7 +79,7 @@ class Home:
     ) -> None:
         for process in self.processes:
             process.kill()
-            process.wait()
+            process.communicate()
         self._broker.__exit__(kind, fault, at)
         self._end_other_brokers()
         shutil.rmtree(self.memory, ignore_errors=True)
