@@ -55,3 +55,16 @@ def test_one_run_measures_everything() -> None:
 def test_a_wrong_size_is_one_line() -> None:
     with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
         run.picture_of(Bundle.open(BUNDLE), "large")
+
+
+def test_the_published_run_says_what_the_document_says() -> None:
+    found = json.loads((ROOT / "docs/results/device.json").read_text())["sizes"]["640x480"]
+    ours, small, jpeg = (found[f"{name}_ms"] for name in ("tactic", "small", "jpeg"))
+    text = (ROOT / "docs/speed.md").read_text()
+    assert f"{ours / jpeg:.1f} times as long as libjpeg-turbo" in text
+    assert f"`small` {small / jpeg:.1f} times as long" in text
+    assert f"With LiteRT it is {found['tactic_litert_ms'] / jpeg:.1f} times as long" in text
+    assert ours <= 7 * jpeg
+    assert small <= 3.5 * jpeg
+    assert ours <= found["avif_ms"] / 2
+    assert ours <= found["webp_ms"] / 4

@@ -27,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tactic.broker import setup
 from tactic.trust.keys import write_secret
-from tactic_device.sources.camera import without_secrets
+from tactic_device.cameras.opencv import without_secrets
 
 if TYPE_CHECKING:
     from conftest import Site
@@ -96,6 +96,27 @@ class Town:
         )
         self.outputs.append(done.stdout + done.stderr)
         assert done.returncode == code, done.stderr
+
+    def run_until(self, event: str, *arguments: object) -> None:
+        """A daemon, until it tells of an event; then it is told to end."""
+        command = [sys.executable, "-m", "tactic", *map(str, arguments)]
+        with subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as daemon:
+            assert daemon.stdout is not None
+            lines = []
+            for line in daemon.stdout:
+                lines.append(line)
+                if f'"{event}"' in line:
+                    break
+            daemon.terminate()
+            rest, said = daemon.communicate(timeout=WAIT_S)
+        self.outputs.append("".join(lines) + rest + said)
+        assert daemon.returncode == 0, said
 
     def edit(self, room: str, **changes: dict[str, Any]) -> Path:
         """A variant of a room's configuration: tables whose keys are added or replaced."""
@@ -219,7 +240,8 @@ def run_badly(town: Town, port: int, camera: int) -> None:
     for place in (f"127.0.0.1:{camera}", "127.0.0.1:9", "nowhere.invalid"):
         url = f"http://admin:{cam}@{place}/video?token={token}"
         source = {"kind": "opencv", "url": url}
-        town.run("device", "run", "-c", town.edit("device", source=source), code=5)
+        # A stream that is not there is waited for.
+        town.run_until("camera_lost", "device", "run", "-c", town.edit("device", source=source))
     bad = {"password": [PASSWORDS["that is wrong"]]}
     for room in ("device", "gateway"):
         town.run(room, "run", "-c", town.edit(room, mqtt=bad), code=3)
