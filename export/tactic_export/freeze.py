@@ -169,5 +169,5 @@ def _masses(spread: float, mean: float) -> NDArray[np.float64]:
 def entropy_bytes(latents: NDArray[np.int8], density: LogisticMixture, level: int) -> float:
     """Model entropy: mean bytes of one latent under the fitted density, before tables."""
     levels = torch.full(latents.shape[:2], level)
-    bits = density.bits(torch.from_numpy(latents).float(), levels).sum()
+    bits = density.bits(torch.from_numpy(latents.astype(np.float32)), levels).sum()
     return float(bits) / 8 / len(latents)
