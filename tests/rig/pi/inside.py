@@ -39,7 +39,7 @@ LARGE = 4
 """How many frames are also encoded in the second size."""
 CODED = ((0, 1.0), (1, 1.0), (4, 1.0), (0, 0.6))
 """Level, and the share of its bytes that arrives: both chains, the coarsest, and a cut one."""
-DECODED = 3
+DECODED = 2
 """How many frames become packets, at each of these levels."""
 
 Found = dict[str, NDArray[Any]]
