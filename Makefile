@@ -21,7 +21,7 @@ demo: $(if $(findstring --train,$(ARGS)),$(STAMPS)/dev,$(STAMPS)/demo)
 
 test: $(STAMPS)/dev check
 	@echo "== tests"
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n logical --dist worksteal $(ARGS)
 
 chaos: $(STAMPS)/dev
 	@PYTHONPATH=tests $(BIN)/python -m rig.chaos $(ARGS)
