@@ -62,7 +62,8 @@ def split(symbols: NDArray[np.int8], count: int) -> NDArray[np.int8]:
 def _look_up(symbols: NDArray[np.int8], table: bytes) -> NDArray[np.int8]:
     """What the table has at each symbol, read as uint8."""
     # bytes.translate is several times as fast as NumPy's indexing, and that as arithmetic.
-    return np.frombuffer(symbols.tobytes().translate(table), np.int8).reshape(symbols.shape)
+    found = bytearray(symbols.tobytes()).translate(table)
+    return np.frombuffer(found, np.int8).reshape(symbols.shape)
 
 
 @lru_cache(maxsize=8)

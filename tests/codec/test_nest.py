@@ -42,6 +42,7 @@ def test_three_cells_become_one() -> None:
     assert [np.count_nonzero(coarse == symbol) for symbol in range(-42, 43)][1:] == [3] * 84
     assert np.abs(SETTLED - 3 * coarse.astype(int)).max() == 1
     assert nest.coarsen(EVERY, 0).tolist() == SETTLED.tolist()
+    assert nest.coarsen(EVERY, 0).flags.writeable, "PyTorch takes no other arrays"
     for times in range(4):
         np.testing.assert_array_equal(nest.coarsen(-SETTLED, times), -nest.coarsen(SETTLED, times))
         again = nest.coarsen(nest.coarsen(EVERY, times), 1)
