@@ -123,6 +123,16 @@ def test_pace_fills_the_link_but_not_the_queue_before_it() -> None:
     assert 2 <= pace.packets <= highest <= 6
 
 
+def test_pace_takes_commits_for_no_queue() -> None:
+    """The gateway commits every 17 ms what came meanwhile: the first waits once, others twice."""
+    pace, now_ns = Pace(4, 64), 0
+    pace.sample(17 * MS, True, 1, now_ns)
+    for _ in range(300):
+        now_ns += 17 * MS
+        pace.sample(34 * MS, False, pace.packets, now_ns)
+    assert pace.packets == 64
+
+
 @pytest.mark.parametrize("slower", [1, 3, 20])
 def test_pace_learns_that_the_path_is_another_one(slower: int) -> None:
     pace, now_ns = Pace(4, 64), 0

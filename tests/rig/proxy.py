@@ -74,8 +74,8 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._open: set[asyncio.StreamWriter] = set()
+        self._doomed: set[asyncio.StreamWriter] = set()
         self._counters: list[Counter] = []
-        self._cutting = False
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -100,8 +100,8 @@ class Proxy:
         return sum(counter.published for counter in self._counters)
 
     def cut(self) -> None:
-        """End every connection in the middle of the next bytes that it carries."""
-        self._cutting = True
+        """End every open connection in the middle of the next bytes that it carries."""
+        self._loop.call_soon_threadsafe(lambda: self._doomed.update(self._open))
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -138,6 +138,7 @@ class Proxy:
         for each in (writer, down):
             each.transport.abort()
             self._open.discard(each)
+            self._doomed.discard(each)
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counter: Counter | None
@@ -146,8 +147,7 @@ class Proxy:
             while data := await reader.read(_CHUNK):
                 if counter:
                     counter.feed(data)
-                if self._cutting:
-                    self._cutting = False
+                if writer in self._doomed:
                     writer.write(data[: self._rng.randrange(len(data))])
                     await writer.drain()
                     return
