@@ -7,6 +7,7 @@ Arguments: port of the broker, folder, number of frames, frames a second.
 
 from __future__ import annotations
 
+import queue
 import sys
 import time
 from pathlib import Path
@@ -28,29 +29,33 @@ class Node:
         self._port = port
         self._folder = folder
         self._waiting: dict[int, Path] = {}
+        self._answered: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._client = Client(
             CallbackAPIVersion.VERSION2, "forgetful", protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.reconnect_delay_set(1, 1)
         self._client.max_inflight_messages_set(64)
-        self._client.on_publish = self._on_publish
+        self._client.on_publish = lambda _client, _data, mid, *_: self._answered.put(mid)
 
     def run(self, frames: int, fps: float) -> None:
         """Capture until there are as many frames as asked for, over all runs; then drain."""
         self._connect()
         kept = sorted(self._folder.glob("*.packet"))
-        done = self._folder / "captured"
-        first = int(done.read_text() or 0) if done.exists() else 0
+        done, new = self._folder / "captured", self._folder / "captured.new"
+        first = int(done.read_text()) if done.exists() else 0
         for path in kept:
             self._send(path)
         for number in range(first, frames):
             path = self._folder / f"{number:08d}.packet"
             path.write_bytes(pack(Packet(Kind.FRAME, BOOT, number, number.to_bytes(8, "little"))))
-            done.write_text(str(number + 1))
+            new.write_text(str(number + 1))
+            new.replace(done)
             self._send(path)
             time.sleep(1 / fps)
+            self._forget()
         while any(self._folder.glob("*.packet")):
             time.sleep(_RETRY_S)
+            self._forget()
         self._client.disconnect()
 
     def _connect(self) -> None:
@@ -67,9 +72,11 @@ class Node:
         info = self._client.publish(TOPIC, path.read_bytes(), qos=1)
         self._waiting[info.mid] = path
 
-    def _on_publish(self, _client: Client, _data: object, mid: int, *_: object) -> None:
-        if path := self._waiting.pop(mid, None):
-            path.unlink(missing_ok=True)
+    def _forget(self) -> None:
+        # Here, not where paho says so: that may be before `publish` has returned the number.
+        while not self._answered.empty():
+            if path := self._waiting.pop(self._answered.get(), None):
+                path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
