@@ -143,7 +143,7 @@ CPU = Preset(
     draw=Training(steps=2400, batch=16, learning_rate=1e-3, final_learning_rate=1e-4, crop_px=64),
     train=Training(steps=1200, batch=16, learning_rate=1e-4, final_learning_rate=1e-6),
     table_crops=400,
-    rivals={"jpeg": (2, 5, 10, 25), "webp": (0, 5, 20, 50), "avif": (12, 27, 45)},
+    rivals={"jpeg": (5, 10, 25, 50), "webp": (0, 5, 20, 50), "avif": (12, 27, 45)},
     scales=(1.0, 0.5),
     ours=Ours(
         channels=64, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], joint=_CPU_STAGES[1]
