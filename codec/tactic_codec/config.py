@@ -9,14 +9,22 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+)
 
 from tactic_codec.errors import ConfigError
 
 _TABLE = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"""\s*([A-Za-z0-9_."'\- ]+?)\s*=""")
+_PLACE = re.compile(r"udp://(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/\s]+)):(\d{1,5})")
 _SYNTAX_PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 Location = tuple[str | int, ...]
@@ -35,6 +43,29 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
 """A path that, when relative, starts at the folder of the configuration file."""
+
+
+class Place(NamedTuple):
+    """Where datagrams go to, or come in."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as a configuration does."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"udp://{host}:{self.port}"
+
+
+def _read_place(text: Any) -> Any:
+    found = _PLACE.fullmatch(text) if isinstance(text, str) else None
+    if not found or int(found[3]) > 65_535:
+        raise ValueError("write udp://HOST:PORT")
+    return Place(found[1] or found[2], int(found[3]))
+
+
+UdpPlace = Annotated[Place, BeforeValidator(_read_place)]
+"""A `Place`, written ``udp://HOST:PORT``; an IPv6 address in brackets."""
 
 M = TypeVar("M", bound=BaseModel)
 

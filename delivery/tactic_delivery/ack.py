@@ -21,6 +21,8 @@ _HEAD = struct.Struct("<BIIHB")
 _RANGE = struct.Struct("<II")
 _CHECK = struct.Struct("<I")
 
+LEAST_BYTES = _HEAD.size + _CHECK.size
+
 
 @dataclass(frozen=True, slots=True)
 class Ack:

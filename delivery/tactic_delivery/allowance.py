@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tactic_delivery import datagrams
 from tactic_delivery.budgets import S, SlidingBudget, TokenBucket
 
 ALARM = 3
@@ -39,7 +40,9 @@ class Budgets:
     usd_per_mb, usd_per_message : float
         Prices; a megabyte has 10⁶ bytes.
     overhead_bytes : int
-        What the link adds to each packet.
+        What the link adds to each message.
+    datagram_bytes : int or None
+        A message is a datagram of at most so many bytes; None: it is a packet.
     alarm_share : float
         Share of each budget that only alarms may use, 0 … 1.
     """
@@ -52,6 +55,7 @@ class Budgets:
     usd_per_mb: float = 0.0
     usd_per_message: float = 0.0
     overhead_bytes: int = 0
+    datagram_bytes: int | None = None
     alarm_share: float = 0.1
 
 
@@ -140,8 +144,11 @@ class Allowance:
         return int(self.budgets.alarm_share * budget.most)
 
     def _on_link(self, size_bytes: int) -> int:
-        return size_bytes + self.budgets.overhead_bytes
+        budgets = self.budgets
+        return datagrams.on_link_bytes(size_bytes, budgets.overhead_bytes, budgets.datagram_bytes)
 
     def _price(self, size_bytes: int) -> int:
         by_size = self._on_link(size_bytes) * self.budgets.usd_per_mb / _MB
-        return int((by_size + self.budgets.usd_per_message) * _MICRO) + 1
+        most_bytes = self.budgets.datagram_bytes
+        messages = datagrams.count(size_bytes, most_bytes) if most_bytes else 1
+        return int((by_size + messages * self.budgets.usd_per_message) * _MICRO) + 1

@@ -77,6 +77,27 @@ def cut(packet: bytes, most_bytes: int) -> list[bytes]:
     return datagrams
 
 
+def count(size_bytes: int, most_bytes: int) -> int:
+    """How many datagrams `cut` makes of a packet of so many bytes."""
+    return 1 + max(0, -(-(size_bytes - most_bytes) // (most_bytes - CONTINUATION_BYTES)))
+
+
+def on_link_bytes(size_bytes: int, overhead_bytes: int, most_bytes: int | None) -> int:
+    """Bytes of a packet with what the link adds.
+
+    Parameters
+    ----------
+    size_bytes : int
+        Of the packet.
+    overhead_bytes : int
+        What the link adds to a message.
+    most_bytes : int or None
+        A message is a datagram of at most so many bytes; None: it is the packet.
+    """
+    messages = count(size_bytes, most_bytes) if most_bytes else 1
+    return size_bytes + messages * overhead_bytes + (messages - 1) * CONTINUATION_BYTES
+
+
 def read(datagram: bytes) -> Fragment | None:
     """Read a datagram from a node; None for an empty one.
 

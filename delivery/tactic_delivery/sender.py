@@ -34,7 +34,8 @@ class Limits:
     both wait, at least ``live_share`` of the bytes sent are live. Retransmission waits
     ``first_timeout_ns`` until a round trip was seen, and never longer than ``most_timeout_ns``.
     ``least_backlog`` packets of backlog may always be on their way: on a link so thin that one
-    packet takes most of a round trip, waiting for each would leave it idle.
+    packet takes most of a round trip, waiting for each would leave it idle. Losses do
+    not slow it down below ``least_window`` packets; for links that lose without being full.
     """
 
     window_packets: int = 64
@@ -46,6 +47,7 @@ class Limits:
     first_timeout_ns: int = FIRST_NS
     most_timeout_ns: int = MOST_NS
     least_backlog: int = 1
+    least_window: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Sender:
         self._allowed_ns = 0
         caps = self._limits
         self._timeout = Timeout(rng, caps.first_timeout_ns, caps.most_timeout_ns)
-        self._window = Window(caps.first_credit, caps.window_packets)
+        self._window = Window(caps.first_credit, caps.window_packets, caps.least_window)
         self._pace = Pace(caps.first_credit, caps.window_packets, caps.least_backlog)
         self._turns = Turns(self._limits.live_share, self._find)
         self._packets: dict[int, dict[int, Waiting]] = {}

@@ -18,11 +18,14 @@ class Window:
     ----------
     first, most : int
         Packets allowed at the start, and at the most.
+    least : int
+        Losses bring it no lower, except at the start.
     """
 
-    def __init__(self, first: int, most: int) -> None:
+    def __init__(self, first: int, most: int, least: int = 1) -> None:
         self._first = first
         self._most = most
+        self._least = float(least)
         self._allowed = float(first)
         self._slow_above = float(most)
 
@@ -42,7 +45,8 @@ class Window:
 
     def halve(self) -> None:
         """Take note of a loss."""
-        self._allowed = self._slow_above = max(1.0, self._allowed / 2)
+        self._slow_above = max(self._least, self._allowed / 2)
+        self._allowed = min(self._allowed, self._slow_above)
 
 
 class Pace:

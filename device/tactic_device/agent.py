@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tactic_codec import rans
 from tactic_codec.bundle import Bundle
@@ -21,8 +22,10 @@ from tactic_codec.node_key import NodeKey
 from tactic_codec.trusting import NOBODY
 from tactic_device import encoders
 from tactic_device.admission import Admission, allowance_of
+from tactic_device.bearer import Bearer
 from tactic_device.coder import Coder, find_geometry, find_level
 from tactic_device.config import DeviceConfig
+from tactic_device.datagram_uplink import DatagramUplink
 from tactic_device.dispatch import Dispatch
 from tactic_device.encoders import Choice
 from tactic_device.health import boot_clock_ns as clock_ns
@@ -37,7 +40,7 @@ from tactic_device.topics import Topics
 from tactic_device.trusted import accept, open_bundle
 from tactic_device.uplink import Uplink
 
-UplinkFactory = Callable[..., Uplink]
+UplinkFactory = Callable[..., Bearer]
 
 
 def main(config_path: Path) -> int:
@@ -78,7 +81,7 @@ def run(
         Ends the run; what is not acknowledged stays in the outbox.
     log : Log
     make_uplink : callable
-        Takes the arguments of `Uplink`.
+        Takes the arguments of `Uplink`; of no use where datagrams are sent.
     heart : Heart, optional
         Told that the node's loops turn.
 
@@ -114,22 +117,23 @@ def _run(
     key = config.node.read_key()
     outbox = _open_outbox(config, key, rng)
     allowance = allowance_of(config)
-    dispatch = Dispatch(outbox, rng, config.sending.limits, allowance)
+    dispatch = Dispatch(outbox, rng, config.limits, allowance)
     admission = Admission(config, dispatch, allowance, monitor.drift)
     node = Node(config, coder, choice.runtime, dispatch, admission, key, log, stop, monitor)
-    node.uplink = make_uplink(
-        config.mqtt,
-        Topics(config.mqtt.root, config.node.site, config.node.node),
-        dispatch,
-        key=key,
-        commands=node.commands,
-        birth=node.birth,
-        health=node.health,
-        log=log,
-        clock_ns=clock_ns,
-        rng=rng,
-        monitor=monitor,
-    )
+    about: dict[str, Any] = {"key": key, "log": log, "clock_ns": clock_ns, "rng": rng}
+    about["monitor"] = monitor
+    if config.datagram:
+        node.uplink = DatagramUplink(config.datagram, dispatch, **about)
+    else:
+        node.uplink = make_uplink(
+            config.mqtt,
+            Topics(config.mqtt.root, config.node.site, config.node.node),
+            dispatch,
+            commands=node.commands,
+            birth=node.birth,
+            health=node.health,
+            **about,
+        )
     monitor.changed = node.uplink.report
     _log_start(config, coder.bundle, choice, outbox, log)
     node.uplink.start()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from tactic_codec.config import LocalPath, Section
-from tactic_codec.errors import ConfigError
 from tactic_codec.node_key import OVERHEAD_BYTES, NodeKey, read_key
 from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.trusting import TrustSettings
-from tactic_delivery.allowance import Budgets
-from tactic_delivery.schedule import Schedule
 from tactic_delivery.sender import Limits
 from tactic_device.gate import Gate
+from tactic_device.link_config import Datagram, Mqtt, Rate, Sending
 from tactic_device.memory import Memory, default_folder
-from tactic_device.passes import read_passes
 
 LEAST_BUDGET_BYTES = HEADER_BYTES + STATE_BYTES
 
@@ -112,64 +109,6 @@ class Encoder(Section):
     threads: int = Field(default=1, ge=1, le=64)
 
 
-class Tls(Section):
-    """An encrypted connection.
-
-    ``ca_file`` checks the broker (the system's authorities without it); ``cert_file`` and
-    ``key_file`` identify the node.
-    """
-
-    ca_file: LocalPath | None = None
-    cert_file: LocalPath | None = None
-    key_file: LocalPath | None = None
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together")
-        return self
-
-
-class Mqtt(Section):
-    """The broker."""
-
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: LocalPath | None = None
-    root: str = Field(default="tactic/v1", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
-    keepalive_s: int = Field(default=30, ge=5, le=3600)
-    health_s: float = Field(default=30.0, ge=0.1)
-    tls: Tls | None = None
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        if self.password and self.password_file:
-            raise ValueError("give password or password_file, not both")
-        if (self.password or self.password_file) and not self.user:
-            raise ValueError("a password needs a user")
-        return self
-
-    def secret(self) -> str | None:
-        """Return the password, from wherever it is kept.
-
-        Raises
-        ------
-        ConfigError
-            The password file cannot be read.
-        """
-        if self.password_file is None:
-            return self.password.get_secret_value() if self.password else None
-        try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as fault:
-            raise ConfigError(
-                f"{self.password_file}: password file cannot be read; "
-                "correct mqtt.password_file or its permissions"
-            ) from fault
-
-
 class Frames(Section):
     """What frames are worth.
 
@@ -202,89 +141,6 @@ class OutboxSettings(Section):
         """The log in memory."""
         folder = self.ram_path or default_folder(self.path)
         return Memory(folder, self.ram_bytes, self.spill_after_s)
-
-
-class Sending(Section):
-    """What goes first.
-
-    While live frames and backlog both wait, at least ``live_share`` of the bytes are live. When a
-    gateway or broker returns, the node begins within ``start_within_s``, at random.
-    """
-
-    live_share: float = Field(default=0.75, gt=0.0, lt=1.0)
-    start_within_s: float = Field(default=2.0, ge=0.0, le=60.0)
-
-    @property
-    def limits(self) -> Limits:
-        """As the sender takes them."""
-        start_within_ns = int(self.start_within_s * 1e9)
-        return Limits(live_share=self.live_share, start_within_ns=start_within_ns)
-
-
-class Rate(Section):
-    """What the link may be given; without any budget every frame is sent at one level.
-
-    ``rate_bps``: bits a second, of which ``burst_s`` may go at once. ``duty_cycle``: share of
-    airtime in any hour, at ``air_bps`` bits a second on air. ``day_bytes`` and ``day_cost``: in any
-    24 hours; the price is ``per_mb`` and ``per_message``, in the currency of ``day_cost``.
-    ``overhead_bytes``: what the link adds to each packet. ``coarsest`` is the last level that
-    frames may get before some are skipped. ``alarm_share`` of each budget is for alarms only.
-    ``passes``: a table of contacts known beforehand.
-    """
-
-    rate_bps: float | None = Field(default=None, gt=0.0)
-    burst_s: float = Field(default=10.0, ge=1.0)
-    duty_cycle: float | None = Field(default=None, gt=0.0, le=1.0)
-    air_bps: float | None = Field(default=None, gt=0.0)
-    day_bytes: int | None = Field(default=None, ge=1000)
-    day_cost: float | None = Field(default=None, gt=0.0)
-    per_mb: float = Field(default=0.0, ge=0.0)
-    per_message: float = Field(default=0.0, ge=0.0)
-    overhead_bytes: int = Field(default=80, ge=0)
-    alarm_share: float = Field(default=0.1, ge=0.0, lt=1.0)
-    coarsest: int | None = Field(default=None, ge=0, le=7)
-    passes: LocalPath | None = None
-
-    @model_validator(mode="after")
-    def _budgets_have_what_they_need(self) -> Self:
-        if self.duty_cycle is not None and self.air_bps is None:
-            raise ValueError("duty_cycle needs air_bps")
-        if self.day_cost is not None and not self.per_mb and not self.per_message:
-            raise ValueError("day_cost needs per_mb or per_message")
-        return self
-
-    @property
-    def budgets(self) -> Budgets | None:
-        """As the state machines take them; None where nothing is limited."""
-        limits = (self.rate_bps, self.duty_cycle, self.day_bytes, self.day_cost, self.passes)
-        if all(limit is None for limit in limits):
-            return None
-        return Budgets(
-            rate_bps=self.rate_bps,
-            burst_s=self.burst_s,
-            duty_cycle=self.duty_cycle,
-            day_bytes=self.day_bytes,
-            day_usd=self.day_cost,
-            usd_per_mb=self.per_mb,
-            usd_per_message=self.per_message,
-            overhead_bytes=self.overhead_bytes,
-            alarm_share=self.alarm_share,
-        )
-
-    def airtime_ns(self, size_bytes: int) -> int:
-        """Time on air of a packet."""
-        assert self.air_bps is not None, "checked beside duty_cycle"
-        return round(8e9 * (size_bytes + self.overhead_bytes) / self.air_bps)
-
-    def schedule(self, boot_unix_ns: int) -> Schedule | None:
-        """Contacts on the clock that counts from the start of the machine.
-
-        Raises
-        ------
-        ConfigError
-            The table cannot be used.
-        """
-        return read_passes(self.passes, boot_unix_ns) if self.passes else None
 
 
 class Gating(Section):
@@ -355,6 +211,29 @@ class DeviceConfig(Section):
     drift: DriftSettings = DriftSettings()
     metrics: MetricsSettings = MetricsSettings()
     mqtt: Mqtt = Mqtt()
+    datagram: Datagram | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cut_for_the_link(cls, data: Any) -> Any:
+        """Budgets are of what the link carries, so they have to know how packets are cut."""
+        try:
+            of_link = {"datagram_bytes": data["datagram"]["mtu_bytes"]}
+            return {**data, "rate": of_link | data.get("rate", {})}
+        except (KeyError, TypeError):
+            return data
+
+    @model_validator(mode="after")
+    def _one_bearer(self) -> Self:
+        if self.datagram is None:
+            return self
+        if "mqtt" in self.model_fields_set:
+            raise ValueError("give [mqtt] or [datagram], not both")
+        if self.bundle.slots is not None:
+            raise ValueError("bundle.slots needs [mqtt]: no bundle comes over datagrams")
+        if self.refine.first_layers:
+            raise ValueError("refine.first_layers needs [mqtt]: nobody asks for the rest")
+        return self
 
     @model_validator(mode="after")
     def _budget_holds_a_state(self) -> Self:
@@ -364,6 +243,13 @@ class DeviceConfig(Section):
                 f"encoder.budget_bytes must be at least {least_bytes} with node.key_file"
             )
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """What the sender of this node's bearer is held to."""
+        if self.datagram:
+            return self.datagram.limits(self.sending.live_share)
+        return self.sending.limits
 
     @property
     def budget_bytes(self) -> int | None:

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tactic_codec.errors import ConfigError
-from tactic_device.config import Mqtt, Tls
+from tactic_device.link_config import Mqtt, Tls
 
 V5 = MQTTProtocolVersion.MQTTv5
 V311 = MQTTProtocolVersion.MQTTv311

@@ -49,6 +49,7 @@ class Dispatch:
         allowance: Allowance | None = None,
     ) -> None:
         self._outbox = outbox
+        self._allowance = allowance
         self._sender = Sender(outbox.boot, rng, limits, allowance)
         self._lock = threading.Lock()
         for entry in outbox.pending.entries.values():
@@ -123,6 +124,16 @@ class Dispatch:
             fetched = [self._fetch(key, now_ns, largest_bytes) for key in poll.send]
             packets = [packet for packet in fetched if packet]
             return packets, now_ns if len(packets) < len(fetched) else poll.wake_ns
+
+    def spend(self, size_bytes: int, now_ns: int) -> bool:
+        """Book what is sent beside the packets; False where the budgets do not allow it now."""
+        with self._lock:
+            if self._allowance is None:
+                return True
+            if self._allowance.earliest_ns(now_ns, size_bytes, alarm=False) != now_ns:
+                return False
+            self._allowance.take(now_ns, size_bytes)
+            return True
 
     def tend(self, now_ns: int) -> None:
         """See `Outbox.tend`."""

@@ -14,6 +14,7 @@ from tactic_delivery.errors import CommandError
 from tactic_delivery.kinds import Arguments, Refine, SetBudget, SetLevel
 from tactic_device import health
 from tactic_device.admission import Admission
+from tactic_device.bearer import Bearer
 from tactic_device.coder import Coder, find_level
 from tactic_device.commands import Change, Commands
 from tactic_device.config import LEAST_BUDGET_BYTES, DeviceConfig
@@ -24,7 +25,6 @@ from tactic_device.installer import Installer
 from tactic_device.log import Log
 from tactic_device.monitor import CHANGE_S, Monitor
 from tactic_device.sources import Shot, Source
-from tactic_device.uplink import Uplink
 
 _DRAIN_LOOK_S = 0.05
 
@@ -49,13 +49,13 @@ class Node:
 
     Attributes
     ----------
-    uplink : Uplink
+    uplink : Bearer
         Set before anything else is called.
     commands : Commands
         What the gateway says; the uplink's thread brings it.
     """
 
-    uplink: Uplink
+    uplink: Bearer
 
     def __init__(
         self,

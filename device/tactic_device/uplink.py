@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable
 from random import Random
 
 from tactic_codec.errors import PacketError
-from tactic_codec.node_key import NodeKey, Purpose
-from tactic_delivery import ack as ack_message
+from tactic_codec.node_key import NodeKey
 from tactic_delivery.errors import AckError
+from tactic_device.bearer import Bearer
 from tactic_device.commands import Commands
-from tactic_device.config import Mqtt
 from tactic_device.connection import (
     V5,
     V311,
@@ -31,10 +29,10 @@ from tactic_device.connection import (
 )
 from tactic_device.dispatch import Dispatch
 from tactic_device.heart import UPLINK
+from tactic_device.link_config import Mqtt
 from tactic_device.log import Log
 from tactic_device.monitor import CONNECT_S, Monitor
 from tactic_device.topics import Topics
-from tactic_device.watch import Watch
 
 S = 1_000_000_000
 ANSWER_NS = 10 * S
@@ -47,7 +45,7 @@ _LONGEST_WAIT_S = 1.0
 Facts = Callable[[], dict[str, object]]
 
 
-class Uplink:
+class Uplink(Bearer):
     """Runs between `start` and `stop`.
 
     Parameters
@@ -90,23 +88,17 @@ class Uplink:
         rng: Random,
         monitor: Monitor | None = None,
     ) -> None:
+        super().__init__(dispatch, key, log, monitor)
         config.secret()
         if config.tls:
             tls_context(config.tls)
         self._config = config
         self._topics = topics
-        self._dispatch = dispatch
-        self._key = key
         self._commands = commands
         self._birth = birth
         self._health = health
-        self._log = log
         self._clock_ns = clock_ns
         self._rng = rng
-        self._monitor = monitor
-        self.counts: Counter[str] = Counter()
-        self._watch = Watch(dispatch, log)
-        self._fault: Exception | None = None
         self._version = V5
         self._refusals = 0
         self._failures = 0
@@ -118,14 +110,8 @@ class Uplink:
         self._retry_ns = 0
         self._health_ns = 0
         self._events: queue.SimpleQueue[tuple[Connection, Event] | None] = queue.SimpleQueue()
-        self._stopping = threading.Event()
         self._announce = threading.Event()
         self._report_now = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="uplink")
-
-    def start(self) -> None:
-        """Start the thread; does not wait for the broker."""
-        self._thread.start()
 
     def announce(self) -> None:
         """Publish the birth message again: what the node runs has changed."""
@@ -141,28 +127,9 @@ class Uplink:
         """Look at once whether there is something to send."""
         self._events.put(None)
 
-    def check(self) -> None:
-        """Raise here what ended the thread, if something did."""
-        if self._fault:
-            raise self._fault
-
-    def stop(self) -> None:
-        """Say that the node goes offline, disconnect, end the thread."""
-        self._stopping.set()
-        self.wake()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._step()
-        except Exception as fault:  # handed to the main thread by check()
-            self._fault = fault
-        finally:
-            if self._monitor:
-                self._monitor.heart.forget(UPLINK)
-            if self._connection:
-                self._connection.close(self._topics.of("state"), self._state("offline"))
+    def _close(self) -> None:
+        if self._connection:
+            self._connection.close(self._topics.of("state"), self._state("offline"))
 
     def _step(self) -> None:
         now_ns = self._clock_ns()
@@ -270,13 +237,9 @@ class Uplink:
             self._commands.receive(name, message.payload)
             return
         try:
-            body = self._key.open(Purpose.ACK, message.payload) if self._key else message.payload
-            self._dispatch.on_ack(ack_message.unpack(body), now_ns)
-            self.counts["acks"] += 1
+            self._take_ack(message.payload, now_ns)
         except (AckError, PacketError) as fault:
-            self.counts["acks_rejected"] += 1
-            if self.counts["acks_rejected"] == 1:
-                self._log.warning("ack_rejected", cause=str(fault))
+            self._refuse_ack(fault)
 
     def _on_presence(self, payload: bytes, now_ns: int) -> None:
         try:

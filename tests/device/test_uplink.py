@@ -23,9 +23,9 @@ from tactic_codec.packet import Kind, Packet, unpack
 from tactic_delivery import ack
 from tactic_delivery.receiver import Receiver
 from tactic_device import uplink as module
-from tactic_device.config import Mqtt
 from tactic_device.dispatch import Dispatch
 from tactic_device.health import boot_clock_ns
+from tactic_device.link_config import Mqtt
 from tactic_device.log import Log
 from tactic_device.outbox import Outbox
 from tactic_device.topics import Topics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tactic_device import journal, uplink
-from tactic_device.config import Mqtt
+from tactic_device.link_config import Mqtt
 from tactic_link import ip_path, node
 from tactic_link.windows import S
 

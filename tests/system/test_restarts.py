@@ -18,7 +18,7 @@ from rig import subscriber
 from rig.child import Child
 from tactic.demo.broker import free_port, mosquitto
 from tactic.store.run import run_audit
-from tactic_device.config import Sending
+from tactic_device.link_config import Sending
 from tactic_device.uplink import LAST_RETRY_S
 from tactic_gateway.mqtt import LAST_RETRY_S as GATEWAY_LAST_RETRY_S
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -206,3 +207,15 @@ def proxy(
     with packages_of("link"):
         from tactic.link.emulate import Emulation, run_proxy
     run_proxy(Emulation(preset, listen, broker, speed, seed, days, fair_use), as_json)
+
+
+@app.command()
+def bridge(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="Configuration file (TOML).")
+    ] = Path("bridge.toml"),
+) -> None:
+    """Pass datagrams of nodes without IP on to MQTT, and answers back, until stopped (SIGTERM)."""
+    with packages_of("link"):
+        from tactic_link.bridge_daemon import main
+    sys.exit(main(config))

@@ -16,6 +16,7 @@ from tactic_device.doctor.base import (
     Case,
     Check,
     Finding,
+    NodeCheck,
     fault,
     good,
     skipped,
@@ -156,6 +157,17 @@ def unique(case: Case, config: DeviceConfig) -> Finding:
     return good(f"nobody else is {own.site}/{own.node}")
 
 
+def _over_mqtt(check: NodeCheck) -> Check:
+    """A check of nodes that have a broker."""
+
+    def run(case: Case, config: DeviceConfig) -> Finding:
+        if config.datagram:
+            return skipped("the node sends datagrams, and meets neither broker nor gateway")
+        return check(case, config)
+
+    return with_config(run)
+
+
 def _field(body: bytes, name: str) -> object:
     try:
         found = json.loads(body)
@@ -174,11 +186,11 @@ def _is_here(host: str) -> bool:
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
-    ("broker.reached", with_config(reached)),
-    ("broker.encrypted", with_config(encrypted)),
-    ("broker.certificate", with_config(certificate)),
-    ("broker.login", with_config(login)),
-    ("gateway.online", with_config(gateway)),
-    ("gateway.bundle", with_config(its_bundle)),
-    ("node.unique", with_config(unique)),
+    ("broker.reached", _over_mqtt(reached)),
+    ("broker.encrypted", _over_mqtt(encrypted)),
+    ("broker.certificate", _over_mqtt(certificate)),
+    ("broker.login", _over_mqtt(login)),
+    ("gateway.online", _over_mqtt(gateway)),
+    ("gateway.bundle", _over_mqtt(its_bundle)),
+    ("node.unique", _over_mqtt(unique)),
 )

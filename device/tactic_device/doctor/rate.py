@@ -6,7 +6,7 @@ import time
 
 from tactic_codec.errors import ConfigError
 from tactic_device.coder import Coder
-from tactic_device.config import DeviceConfig, Rate
+from tactic_device.config import DeviceConfig
 from tactic_device.doctor import remedy
 from tactic_device.doctor.base import (
     Case,
@@ -19,6 +19,7 @@ from tactic_device.doctor.base import (
     with_config,
 )
 from tactic_device.doctor.codec import chain_levels, usual_bytes
+from tactic_device.link_config import Rate
 from tactic_device.passes import read_passes
 
 _DAY_S = 86400

@@ -13,9 +13,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tactic_codec.errors import ConfigError
-from tactic_device.config import DeviceConfig, Mqtt
+from tactic_device.config import DeviceConfig
 from tactic_device.connection import V5, V311, tls_context
 from tactic_device.doctor.base import Case
+from tactic_device.link_config import Mqtt
 from tactic_device.topics import Topics
 
 CONNECT_S = 5.0
