@@ -74,6 +74,14 @@ class Refine(Arguments):
     frames: list[Annotated[int, Field(ge=0, lt=1 << 32)]] = Field(min_length=1, max_length=64)
 
 
+class Margin(Arguments):
+    """``margin``: how far the latest answer is from another one; the change gate goes by it."""
+
+    quiet = True
+
+    margin: float = Field(ge=0.0, le=100.0)
+
+
 KINDS: dict[str, type[Arguments]] = {
     "ping": Ping,
     "report": Report,
@@ -83,6 +91,7 @@ KINDS: dict[str, type[Arguments]] = {
     "activate": Activate,
     "bundle": BundleStatus,
     "refine": Refine,
+    "margin": Margin,
 }
 
 

@@ -77,6 +77,11 @@ class Admission:
         """Account for frames that a camera gave and the node had no time for."""
         self._skips.note(Reason.BUSY, now_ns, frames)
 
+    def told(self, margin: float, now_ns: int) -> None:
+        """How far the answer on a frame that was sent is from another one; see `Gate.told`."""
+        if self._gate:
+            self._gate.told(margin, now_ns)
+
     def encode(self, coder: Coder, shot: Shot, now_ns: int) -> Packet | None:
         """Make a packet; None where the frame is skipped."""
         for reason, frames in self._skips.due(now_ns):

@@ -11,7 +11,7 @@ from tactic_codec.node_key import NodeKey, Purpose
 from tactic_codec.packet import Packet
 from tactic_delivery.desk import Now
 from tactic_delivery.errors import CommandError
-from tactic_delivery.kinds import Arguments, Refine, SetBudget, SetLevel
+from tactic_delivery.kinds import Arguments, Margin, Refine, SetBudget, SetLevel
 from tactic_device import health
 from tactic_device.admission import Admission
 from tactic_device.bearer import Bearer
@@ -168,7 +168,11 @@ class Node:
 
     @property
     def _changes(self) -> dict[str, Change]:
-        found: dict[str, Change] = {"set_level": self._set_level, "set_budget": self._set_budget}
+        found: dict[str, Change] = {
+            "set_level": self._set_level,
+            "set_budget": self._set_budget,
+            "margin": self._margin,
+        }
         return found | {"activate": self._activate} if self._installer else found
 
     def _encode(self, shot: Shot) -> Packet | None:
@@ -201,6 +205,11 @@ class Node:
                 self._dispatch.put(part, clock_ns())
                 self.uplink.counts["refined"] += 1
         return {"gone": gone} if gone else {}
+
+    def _margin(self, arguments: Arguments) -> dict[str, Any]:
+        assert isinstance(arguments, Margin)
+        self._admission.told(arguments.margin, clock_ns())
+        return {}
 
     def _set_level(self, arguments: Arguments) -> dict[str, object]:
         assert isinstance(arguments, SetLevel)

@@ -139,6 +139,16 @@ class Refining(Section):
         )
 
 
+class Gating(Section):
+    """``[gating]``: telling nodes with change gating how near an answer is to another one.
+
+    An answer whose best class has a score below ``limit`` counts as none; with 0 every answer
+    counts. Without ``limit`` nodes are told nothing.
+    """
+
+    limit: float | None = Field(default=None, ge=0.0, lt=1.0)
+
+
 class GatewayConfig(Section):
     """The whole file."""
 
@@ -150,6 +160,7 @@ class GatewayConfig(Section):
     workers: Workers = Workers()
     results: Results = Results()
     refine: Refining = Refining()
+    gating: Gating = Gating()
 
 
 def load(path: Path) -> GatewayConfig:

@@ -32,9 +32,11 @@ from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.mqtt import Broker
 from tactic_gateway.process import Process
+from tactic_gateway.records import Outcome
 from tactic_gateway.refining import Refiner
 from tactic_gateway.retention import Retention
 from tactic_gateway.store import Store
+from tactic_gateway.telling import Teller
 from tactic_gateway.topics import Topics
 from tactic_gateway.workers import Workers
 
@@ -113,6 +115,15 @@ class Service:
                 publish=self._send_command,
                 metrics=self._metrics,
             )
+        self._teller: Teller | None = None
+        if config.gating.limit is not None:
+            self._teller = Teller(
+                config.gating.limit,
+                keys,
+                topics=self._topics,
+                publish=self._send_command,
+                metrics=self._metrics,
+            )
         self._workers = Workers(
             self._store,
             self._condition,
@@ -121,7 +132,7 @@ class Service:
             publish=self._send_result,
             metrics=self._metrics,
             log=log,
-            note=self._refiner.note if self._refiner else None,
+            note=self._note,
         )
         self._ingest = Ingest(
             self._store,
@@ -220,6 +231,12 @@ class Service:
         except StoreError as fault:
             self._condition.failed(fault)
             self._greeted.set()
+
+    def _note(self, outcome: Outcome) -> None:
+        if self._refiner:
+            self._refiner.note(outcome)
+        if self._teller:
+            self._teller.note(outcome)
 
     def _refine(self) -> None:
         if self._refiner is None or not (self._broker.connected and self._condition.good):

@@ -19,7 +19,6 @@ from tactic_device.admission import Admission, allowance_of
 from tactic_device.coder import Coder
 from tactic_device.config import DeviceConfig
 from tactic_device.dispatch import Dispatch
-from tactic_device.gate import Gate, change
 from tactic_device.outbox import Outbox
 from tactic_device.passes import read_passes
 from tactic_device.sources import Shot
@@ -174,16 +173,6 @@ def test_alarms_are_sent_whole(tmp_path: Path, bundle: Bundle) -> None:
 def test_without_a_ring_no_layer_is_left_off(tmp_path: Path, bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="first_layers needs ring_bytes"):
         Rig(tmp_path, bundle, refine={"first_layers": 1, "ring_bytes": 0})
-
-
-def test_change_is_counted_in_steps_a_place() -> None:
-    latent = np.zeros((2, 3, 4), np.int8)
-    other = latent.copy()
-    other[:, 0, 0] = -127
-    assert change(other, latent) == change(latent, other) == 2 * 127 / 12
-    gate = Gate(1.0, S)
-    gate.note(latent, 0)
-    assert gate.opens(np.zeros((2, 1, 1), np.int8), 1)
 
 
 def test_passes_are_read_onto_the_nodes_clock(tmp_path: Path) -> None:
