@@ -123,6 +123,7 @@ def _run(
     about: dict[str, Any] = {"key": key, "log": log, "clock_ns": clock_ns, "rng": rng}
     about["monitor"] = monitor
     if config.datagram:
+        about["start_within_ns"] = config.limits.start_within_ns
         node.uplink = DatagramUplink(config.datagram, dispatch, **about)
     else:
         node.uplink = make_uplink(

@@ -218,9 +218,9 @@ class DeviceConfig(Section):
     def _cut_for_the_link(cls, data: Any) -> Any:
         """Budgets are of what the link carries, so they have to know how packets are cut."""
         try:
-            of_link = {"datagram_bytes": data["datagram"]["mtu_bytes"]}
+            of_link = {"datagram_bytes": Datagram.model_validate(data["datagram"]).mtu_bytes}
             return {**data, "rate": of_link | data.get("rate", {})}
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):  # is complained of where it stands
             return data
 
     @model_validator(mode="after")
@@ -247,9 +247,8 @@ class DeviceConfig(Section):
     @property
     def limits(self) -> Limits:
         """What the sender of this node's bearer is held to."""
-        if self.datagram:
-            return self.datagram.limits(self.sending.live_share)
-        return self.sending.limits
+        usual = self.sending.limits
+        return self.datagram.limits(usual) if self.datagram else usual
 
     @property
     def budget_bytes(self) -> int | None:

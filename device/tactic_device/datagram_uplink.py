@@ -43,6 +43,8 @@ class DatagramUplink(Bearer):
         Jitter of questions.
     monitor : Monitor or None
         Told that the thread works.
+    start_within_ns : int
+        That of the sender's limits.
 
     Raises
     ------
@@ -60,10 +62,12 @@ class DatagramUplink(Bearer):
         clock_ns: Callable[[], int],
         rng: Random,
         monitor: Monitor | None = None,
+        start_within_ns: int = 0,
     ) -> None:
         super().__init__(dispatch, key, log, monitor)
         self._config = config
         self._clock_ns = clock_ns
+        self._start_within_ns = start_within_ns
         poll_ns = int(config.poll_s * S)
         self._presence = Presence(rng, config.first_ns, config.most_ns, poll_ns)
         self._modem = Modem(config.send_to, config.listen)
@@ -112,7 +116,8 @@ class DatagramUplink(Bearer):
 
     def _ask(self, now_ns: int) -> int | None:
         """Send one packet into the silence: the sender has no credit for more."""
-        self._dispatch.on_gateway(True, now_ns)
+        # The sender draws a moment to begin at, which the question does not wait for.
+        self._dispatch.on_gateway(True, now_ns - self._start_within_ns)
         packets, wake_ns = self._dispatch.poll(now_ns)
         self._dispatch.on_gateway(False, now_ns)
         for packet in packets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -112,18 +113,18 @@ class Datagram(Section):
         """``most_timeout_s`` in nanoseconds."""
         return int(self.most_timeout_s * S)
 
-    def limits(self, live_share: float) -> Limits:
+    def limits(self, sending: Limits) -> Limits:
         """What the sender has to know of such a link.
 
         One packet asks whether there is a gateway. What goes at once is also what the driver has
         to take in while its modem sends. A radio loses datagrams without being full, so losses
         hardly slow the node down: what does are budgets, and silence.
         """
-        return Limits(
+        return replace(
+            sending,
             window_packets=_DATAGRAM_PACKETS,
             first_credit=1,
             probe_ns=self.first_ns,
-            live_share=live_share,
             first_timeout_ns=self.first_ns,
             most_timeout_ns=self.first_ns,
             least_backlog=_LEAST_PACKETS,

@@ -108,6 +108,8 @@ class Daemon:
                 self._on_datagram(node, source, datagram)
         self._hear()
         self._broker.tend()
+        if not self._broker.connected:
+            self._on_presence(False)
         for node, packet in self._bridge.give_up(time.monotonic_ns()):
             self._publish(node, packet)
 
@@ -123,9 +125,9 @@ class Daemon:
             self._log.info("node_heard", node=node, address=str(source))
         if datagram == POLL:
             # What is on its way from the broker is the better answer.
+            self._counts["polls"] += 1
             self._hear()
-            if self._broker.connected and (answer := self._bridge.again(node)):
-                self._send(node, answer)
+            self._answer_again(node)
             return
         for packet in self._bridge.take(node, datagram, time.monotonic_ns()):
             self._publish(node, packet)
@@ -157,7 +159,7 @@ class Daemon:
                 return
             node, _, name = topic.removeprefix(self._prefix).partition("/")
             if node == "_gateway":
-                self._on_presence(payload)
+                self._on_presence(is_online(payload))
             elif name == "birth":
                 self._bridge.announced(node, payload)
             elif answer := self._bridge.answer(node, payload):
@@ -165,11 +167,18 @@ class Daemon:
             else:
                 self._warn_of_length(node, len(payload))
 
-    def _on_presence(self, payload: bytes) -> None:
-        online = is_online(payload)
-        if online is not self._bridge.online:
-            self._bridge.online = online
-            self._log.info("gateway_online" if online else "gateway_offline")
+    def _on_presence(self, online: bool) -> None:
+        if online is self._bridge.online:
+            return
+        self._bridge.online = online
+        self._log.info("gateway_online" if online else "gateway_offline")
+        # Who asks into silence does so rarely: this tells them that it has ended.
+        for node in self._bridge.names:
+            self._answer_again(node)
+
+    def _answer_again(self, node: str) -> None:
+        if answer := self._bridge.again(node):
+            self._send(node, answer)
 
     def _send(self, node: str, datagram: bytes) -> None:
         sent = self.port.send(node, datagram)

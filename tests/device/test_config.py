@@ -22,6 +22,9 @@ path = "outbox"
 """
 
 
+DATAGRAM = '[datagram]\nsend_to = "udp://127.0.0.1:7100"\nmtu_bytes = 51\n'
+
+
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "device.toml"
     path.write_text(text)
@@ -94,6 +97,13 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         ("[bundle]", "[rate]\nday_cost = 1\n[bundle]", r":4: rate: day_cost needs per_mb"),
         ("[bundle]", "[gating]\nheartbeat_s = 0\n[bundle]", r":5: gating.heartbeat_s: "),
         ("[bundle]", "[bundel]\n[bundle]", r":4: bundel: unknown key; did you mean bundle"),
+        ("[bundle]", "[datagram]\nmtu_bytes = 51\n[bundle]", r":4: datagram.send_to: required"),
+        ("[bundle]", DATAGRAM.replace("51", "23") + "[bundle]", r"datagram.mtu_bytes: .*23"),
+        ("[bundle]", DATAGRAM.replace("udp:", "tcp:") + "[bundle]", r"send_to: write udp://HOST"),
+        ("[bundle]", DATAGRAM + "most_timeout_s = 1\n[bundle]", r":4: datagram: first_timeout_s"),
+        ("[bundle]", DATAGRAM + "[mqtt]\n[bundle]", r"give \[mqtt\] or \[datagram\], not both"),
+        ("[bundle]", DATAGRAM + "[refine]\nfirst_layers = 1\n[bundle]", r"first_layers needs"),
+        ("unsigned = true", 'trust = "t"\nslots = "s"\n' + DATAGRAM, r"slots needs \[mqtt\]"),
     ],
 )
 def test_mistakes_are_one_line_with_file_and_line(
@@ -103,6 +113,18 @@ def test_mistakes_are_one_line_with_file_and_line(
     with pytest.raises(ConfigError, match=complaint) as caught:
         load(path, DeviceConfig)
     assert "\n" not in str(caught.value)
+
+
+def test_over_datagrams_budgets_are_of_what_the_link_carries(tmp_path: Path) -> None:
+    rate = "[rate]\nduty_cycle = 0.01\nair_bps = 8000\noverhead_bytes = 13\n"
+    config = load(write(tmp_path, SMALLEST + DATAGRAM + rate), DeviceConfig)
+    assert config.rate.datagram_bytes == 51
+    # 300 bytes are 51 and 6 times 46, of which the last is 19 short: each has 13 bytes more.
+    assert config.rate.airtime_ns(300) == 1_000_000 * (300 + 6 * 5 + 7 * 13)
+    assert config.limits.first_credit == 1
+    assert config.limits.live_share == config.sending.live_share
+    own = load(write(tmp_path, SMALLEST + DATAGRAM + rate + "datagram_bytes = 64"), DeviceConfig)
+    assert own.rate.datagram_bytes == 64
 
 
 def test_passwords_are_read_and_never_shown(tmp_path: Path) -> None:

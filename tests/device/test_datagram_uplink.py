@@ -22,6 +22,7 @@ from tactic_delivery.allowance import Allowance, Budgets
 from tactic_delivery.assembly import Assembler
 from tactic_delivery.datagrams import POLL
 from tactic_delivery.receiver import Receiver
+from tactic_delivery.sender import Limits
 from tactic_device.datagram_uplink import DatagramUplink
 from tactic_device.dispatch import Dispatch
 from tactic_device.health import boot_clock_ns
@@ -110,7 +111,7 @@ def start(driver: Driver, outbox: Outbox, log: Log) -> Iterator[Start]:
         usual = {"send_to": str(driver.place), "mtu_bytes": MTU, "first_timeout_s": 5.0}
         config = Datagram.model_validate(usual | settings)
         allowance = Allowance(budgets, lambda size: size) if budgets else None
-        dispatch = Dispatch(outbox, Random(1), config.limits(0.75), allowance)
+        dispatch = Dispatch(outbox, Random(1), config.limits(Limits()), allowance)
         uplink = DatagramUplink(
             config, dispatch, key=key, log=log, clock_ns=boot_clock_ns, rng=Random(2)
         )
