@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import secrets
 import signal
 import threading
 import time
@@ -77,9 +78,10 @@ class Daemon:
         self._strangers: set[str] = set()
         topics = [self._of(node, name) for node in nodes for name in ("ack", "birth")]
         topics.append(self._of("_gateway", "state"))
-        self.port = Port(config.bridge.listen, config.nodes)
-        name = f"tactic-bridge-{config.bridge.site}-{self.port.address[1]}"
+        # Two bridges with one client id would throw each other out for ever.
+        name = f"tactic-bridge-{config.bridge.site}-{secrets.token_hex(4)}"
         self._broker = Broker(config.mqtt, name, topics, self._on_message, log)
+        self.port = Port(config.bridge.listen, config.nodes)
 
     def run(self, stop: threading.Event) -> None:
         """Carry datagrams and messages until told to stop."""

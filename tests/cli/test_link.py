@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,3 +162,18 @@ def test_a_vary_that_is_none(run: Run, traces: Path) -> None:
     for text in ("fps", "fps=a", "up.none=1", "=1"):
         with pytest.raises(TacticError, match="--vary"):
             run("sweep", "geo", "--traces", str(traces), "--vary", text)
+
+
+def test_a_bridge_without_a_configuration_or_a_port(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(TacticError, match=r"bridge\.toml") as fault:
+        run("bridge", "--config", str(tmp_path / "bridge.toml"))
+    assert fault.value.exit_code == CONFIGURATION
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        (tmp_path / "bridge.toml").write_text(
+            f'[bridge]\nsite = "lab"\nlisten = "udp://127.0.0.1:{other.getsockname()[1]}"\n'
+            '[[nodes]]\nnode = "cam1"\naddress = "127.0.0.1"\nmtu_bytes = 51\n'
+        )
+        with pytest.raises(TacticError, match=r"change bridge\.listen") as fault:
+            run("bridge", "--config", str(tmp_path / "bridge.toml"))
+    assert fault.value.exit_code == LINK

@@ -17,6 +17,7 @@ import pytest
 from rig.child import Child
 from rig.radio import Radio
 from tactic.store.run import run_audit
+from tactic.trust.keys import write_secret
 
 if TYPE_CHECKING:
     from conftest import Site
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LOSS, LATE = 0.2, 0.1
 FRAMES = 40
+SECRET = b"7a" * 32
 
 
 def free_udp_port() -> int:
@@ -32,13 +34,22 @@ def free_udp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def configure(site: Site, broker: int, radio: int, mtu_bytes: int, **source: Any) -> None:
+def configure(
+    site: Site, broker: int, radio: int, mtu_bytes: int, sealed: bool = False, **source: Any
+) -> None:
     """A node that has datagrams in the place of a broker."""
+    node = {"key_file": "cam1.key"} if sealed else {}
     link = {"send_to": f"udp://127.0.0.1:{radio}", "mtu_bytes": mtu_bytes}
     times = {"first_timeout_s": 1.0, "most_timeout_s": 4.0, "poll_s": 0.3}
-    site.configure(broker, source={"drain_s": 90.0} | source, datagram=link | times)
+    site.configure(broker, node=node, source={"drain_s": 90.0} | source, datagram=link | times)
     path = site.folder / "device.toml"
     path.write_text(re.sub(r"^\[mqtt\]\n(?:\w.*\n)*", "", path.read_text(), flags=re.MULTILINE))
+    if sealed:
+        (site.folder / "keys").mkdir()
+        for name in ("cam1.key", "keys/cam1.key"):
+            write_secret(site.folder / name, SECRET)
+        path = site.folder / "gateway.toml"
+        path.write_text(path.read_text().replace("[gateway]\n", '[gateway]\nkeys = "keys"\n'))
 
 
 def start_bridge(site: Site, broker: int, port: int, mtu_bytes: int) -> Child:
@@ -123,6 +134,22 @@ def test_every_frame_is_stored_once_over_a_bad_link(
     assert figures["packets"] >= FRAMES
     if mtu_bytes == 51:
         assert figures["datagrams"] > 4 * FRAMES, "packets are cut"
+
+
+def test_sealed_packets_over_a_bad_link(
+    site: Site, broker: Broker, udp_port: int, bridges: list[Child]
+) -> None:
+    """No beginning is of use, and an acknowledgement that is too long cannot be shortened."""
+    bridge = start_bridge(site, broker.port, udp_port, 51)
+    bridges.append(bridge)
+    with Radio(udp_port, Random(5), loss=LOSS, late=LATE, mtu_bytes=51) as radio:
+        configure(site, broker.port, radio.port, 51, sealed=True, loop=True, limit=FRAMES, fps=20.0)
+        gateway, device = site.start("gateway"), site.start("device")
+        assert device.wait(150) == 0
+    check(site, FRAMES)
+    assert not site.events("gateway", "birth")
+    assert site.stop(gateway) == 0 and bridge.end() == 0
+    assert "cut" not in bridge.events("bridge_stopped")[0]
 
 
 def test_a_killed_bridge_and_a_broker_that_goes_lose_nothing(
