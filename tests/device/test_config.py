@@ -115,6 +115,19 @@ def test_mistakes_are_one_line_with_file_and_line(
     assert "\n" not in str(caught.value)
 
 
+def test_the_commented_datagrams_of_the_example_are_valid(tmp_path: Path) -> None:
+    section = EXAMPLE.read_text().partition("# [datagram]")[2].partition("\n\n")[0]
+    lines = ["[datagram]", *(line.removeprefix("# ") for line in section.splitlines()[1:])]
+    config = load(write(tmp_path, SMALLEST + "\n".join(lines)), DeviceConfig)
+    shortest = load(write(tmp_path, SMALLEST + DATAGRAM), DeviceConfig)
+    assert config.datagram and shortest.datagram
+    assert str(config.datagram.listen) == "udp://127.0.0.1:7101"
+    places = {"listen"}
+    assert config.datagram.model_dump(exclude=places) == shortest.datagram.model_dump(
+        exclude=places
+    )
+
+
 def test_over_datagrams_budgets_are_of_what_the_link_carries(tmp_path: Path) -> None:
     rate = "[rate]\nduty_cycle = 0.01\nair_bps = 8000\noverhead_bytes = 13\n"
     config = load(write(tmp_path, SMALLEST + DATAGRAM + rate), DeviceConfig)

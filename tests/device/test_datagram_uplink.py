@@ -106,14 +106,25 @@ def start(driver: Driver, outbox: Outbox, log: Log) -> Iterator[Start]:
     started: list[DatagramUplink] = []
 
     def start(
-        key: NodeKey | None = None, budgets: Budgets | None = None, **settings: Any
+        key: NodeKey | None = None,
+        budgets: Budgets | None = None,
+        within_s: float = 0.0,
+        **settings: Any,
     ) -> tuple[DatagramUplink, Dispatch]:
         usual = {"send_to": str(driver.place), "mtu_bytes": MTU, "first_timeout_s": 5.0}
         config = Datagram.model_validate(usual | settings)
         allowance = Allowance(budgets, lambda size: size) if budgets else None
-        dispatch = Dispatch(outbox, Random(1), config.limits(Limits()), allowance)
+        within_ns = int(within_s * 1e9)
+        limits = config.limits(Limits(start_within_ns=within_ns))
+        dispatch = Dispatch(outbox, Random(1), limits, allowance)
         uplink = DatagramUplink(
-            config, dispatch, key=key, log=log, clock_ns=boot_clock_ns, rng=Random(2)
+            config,
+            dispatch,
+            key=key,
+            log=log,
+            clock_ns=boot_clock_ns,
+            rng=Random(2),
+            start_within_ns=within_ns,
         )
         uplink.start()
         started.append(uplink)
@@ -260,3 +271,16 @@ def test_a_name_that_nobody_knows_ends_nothing(start: Start, events: Events) -> 
     until(events)
     assert events()[0]["event"] == "modem_down"
     assert dispatch.waiting == 1
+
+
+def test_the_question_does_not_wait_for_the_moment_that_is_drawn(
+    start: Start, driver: Driver, events: Events
+) -> None:
+    uplink, dispatch = start(within_s=1.0)
+    began_s = time.monotonic()
+    put(uplink, dispatch, 3)
+    driver.packet()
+    assert time.monotonic() - began_s < 0.5
+    driver.answer()
+    driver.packet()
+    assert 0.01 < time.monotonic() - began_s < 2.0
