@@ -12,6 +12,7 @@ from tactic import __version__
 from tactic.bench.command import app as bench_app
 from tactic.broker.command import app as broker_app
 from tactic.bundle_command import app as bundle_app
+from tactic.gate.command import app as gate_app
 from tactic.link.command import app as link_app
 from tactic.refine.command import app as refine_app
 from tactic.reproduce.command import app as reproduce_app
@@ -44,6 +45,7 @@ app.add_typer(broker_app, name="broker")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(link_app, name="link")
 app.add_typer(refine_app, name="refine")
+app.add_typer(gate_app, name="gate")
 
 RIVALS = ("jpeg", "webp", "avif")
 FIGURES = (".png", ".svg")

@@ -1,0 +1,1 @@
+"""``tactic gate``: how much has to change before a fixed camera's frame is sent."""
