@@ -14,40 +14,14 @@ from tactic_delivery.ack import Ack
 from tactic_delivery.allowance import ALARM, Allowance
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.errors import AckError
+from tactic_delivery.flight import Flight
+from tactic_delivery.limits import Limits
 from tactic_delivery.ranges import Range
-from tactic_delivery.timeout import FIRST_NS, MOST_NS, Timeout
+from tactic_delivery.timeout import Timeout
 from tactic_delivery.turns import Turns, Waiting
 from tactic_delivery.window import Pace, Window
 
-_SECOND_NS = 1_000_000_000
-_NEVER_NS = 3600 * _SECOND_NS
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Hard caps on what may be on its way, the waiting times, and the share of live packets.
-
-    ``first_credit`` packets are allowed before the first acknowledgement names a window. After
-    ``probe_ns`` a closed window (0) is tried with one packet: the message that opens it again may
-    be lost. When a gateway returns, sending begins at a moment drawn from the next
-    ``start_within_ns``, so that not all its nodes begin at once. While live packets and backlog
-    both wait, at least ``live_share`` of the bytes sent are live. Retransmission waits
-    ``first_timeout_ns`` until a round trip was seen, and never longer than ``most_timeout_ns``.
-    ``least_backlog`` packets of backlog may always be on their way: on a link so thin that one
-    packet takes most of a round trip, waiting for each would leave it idle. Losses do
-    not slow it down below ``least_window`` packets; for links that lose without being full.
-    """
-
-    window_packets: int = 64
-    window_bytes: int = 262_144
-    first_credit: int = 4
-    probe_ns: int = 5 * _SECOND_NS
-    start_within_ns: int = 0
-    live_share: float = 0.75
-    first_timeout_ns: int = FIRST_NS
-    most_timeout_ns: int = MOST_NS
-    least_backlog: int = 1
-    least_window: int = 1
+_NEVER_NS = 3600 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +68,7 @@ class Sender:
         self._settled_below: dict[int, int] = {}
         self._top: dict[int, int] = {}
         self._count = 0
-        self._flying: dict[PacketKey, Waiting] = {}
-        self._flying_bytes = 0
-        self._flying_backlog = 0
+        self._flight = Flight()
         self._connected = False
         self._present = False
         self._start_ns = 0
@@ -129,8 +101,8 @@ class Sender:
 
     def put_back(self, key: PacketKey, until_ns: int) -> None:
         """A packet that `poll` named could not be read: no backlog is sent before ``until_ns``."""
-        packet = self._flying[key]
-        self._land(key)
+        packet = self._flight[key]
+        self._flight.land(key)
         packet.attempts -= 1
         packet.live = False
         self.sent_again -= packet.attempts > 0
@@ -230,7 +202,7 @@ class Sender:
 
     def _measure(self, keys: list[PacketKey], now_ns: int) -> None:
         # Karn's rule: a packet that was sent twice does not say which copy was acknowledged.
-        flying = [self._flying[key] for key in keys if key in self._flying]
+        flying = self._flight.of(keys)
         once = [packet for packet in flying if packet.attempts == 1]
         if once:
             latest = max(once, key=lambda packet: packet.sent_ns)
@@ -240,59 +212,48 @@ class Sender:
             self._pace.sample(round_trip_ns, latest.alone, backlog, now_ns)
 
     def _backlog_may_go(self, now_ns: int) -> bool:
-        return now_ns >= self._backlog_from_ns and self._flying_backlog < self._pace.packets
+        return now_ns >= self._backlog_from_ns and self._flight.backlog < self._pace.packets
 
     def _fits(self, packet: Waiting, now_ns: int) -> bool:
-        if not self._flying:
+        if not self._flight:
             return self._credit > 0 or now_ns >= self._credit_ns + self._limits.probe_ns
         packets = min(self._window.packets, self._credit)
-        room_bytes = self._limits.window_bytes - self._flying_bytes
-        return len(self._flying) < packets and packet.entry.size_bytes <= room_bytes
+        room_bytes = self._limits.window_bytes - self._flight.size_bytes
+        return len(self._flight) < packets and packet.entry.size_bytes <= room_bytes
 
     def _launch(self, packet: Waiting, now_ns: int) -> None:
         self.sent_again += packet.attempts > 0
-        packet.attempts += 1
-        packet.sent_ns = now_ns
         if self._allowance:
             self._allowance.take(now_ns, packet.entry.size_bytes)
-        packet.alone = not self._flying
-        packet.due_ns = now_ns + self._timeout.wait_ns(packet.attempts)
-        self._flying[packet.entry.key] = packet
-        self._flying_bytes += packet.entry.size_bytes
-        self._flying_backlog += not packet.live
-
-    def _land(self, key: PacketKey) -> None:
-        if packet := self._flying.pop(key, None):
-            packet.due_ns = None
-            self._flying_bytes -= packet.entry.size_bytes
-            self._flying_backlog -= not packet.live
+        due_ns = now_ns + self._timeout.wait_ns(packet.attempts + 1)
+        self._flight.launch(packet, now_ns, due_ns)
 
     def _time_out(self, now_ns: int) -> None:
-        late = [key for key, p in self._flying.items() if (p.due_ns or 0) <= now_ns]
+        late = self._flight.late(now_ns)
         # Before the first round trip a time-out says that the link is slow, not that it is full.
         if late and self._timeout.back_off(now_ns) and self._timeout.measured:
             self._window.halve()
-        for key in late:
-            self._turns.push(self._flying[key])
-            self._land(key)
+        for packet in late:
+            self._turns.push(packet)
+            self._flight.land(packet.entry.key)
 
     def _wake_ns(self, now_ns: int) -> int | None:
         if not self.open:
             return None
         if now_ns < self._start_ns:
             return self._start_ns
-        due_ns = [packet.due_ns or 0 for packet in self._flying.values()]
+        due_ns = self._flight.due_ns()
         if now_ns < self._backlog_from_ns:
             due_ns.append(self._backlog_from_ns)
         if now_ns < self._allowed_ns:
             due_ns.append(self._allowed_ns)
-        if not self._flying and self._turns.next(self._backlog_may_go(now_ns)):
+        if not self._flight and self._turns.next(self._backlog_may_go(now_ns)):
             probe_ns = self._credit_ns + self._limits.probe_ns
             due_ns += [probe_ns] if now_ns < probe_ns else []
         return min(due_ns, default=None)
 
     def _remove(self, key: PacketKey) -> None:
-        self._land(key)
+        self._flight.land(key)
         boot = self._packets.get(key.boot, {})
         if boot.pop(key.pkt, None) is None:
             return
@@ -304,8 +265,7 @@ class Sender:
             self._rebuild()
 
     def _all_to_backlog(self) -> None:
-        for key in list(self._flying):
-            self._land(key)
+        self._flight.land_all()
         for boot in self._packets.values():
             for packet in boot.values():
                 packet.live = False

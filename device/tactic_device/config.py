@@ -11,7 +11,7 @@ from tactic_codec.node_key import OVERHEAD_BYTES, NodeKey, read_key
 from tactic_codec.packet import HEADER_BYTES
 from tactic_codec.rans_twin import STATE_BYTES
 from tactic_codec.trusting import TrustSettings
-from tactic_delivery.sender import Limits
+from tactic_delivery.limits import Limits
 from tactic_device.gate import Gate
 from tactic_device.link_config import Datagram, Mqtt, Rate, Sending
 from tactic_device.memory import Memory, default_folder

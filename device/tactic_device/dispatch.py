@@ -13,7 +13,8 @@ from tactic_delivery.ack import Ack
 from tactic_delivery.allowance import Allowance
 from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
-from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.limits import Limits
+from tactic_delivery.sender import Sender
 from tactic_device.outbox import Admission, Outbox
 from tactic_device.trouble import RETRY_NS
 

@@ -11,8 +11,8 @@ from tactic_codec.config import LocalPath, Section, UdpPlace
 from tactic_codec.errors import ConfigError
 from tactic_delivery.allowance import Budgets
 from tactic_delivery.datagrams import LEAST_DATAGRAM_BYTES, on_link_bytes
+from tactic_delivery.limits import Limits
 from tactic_delivery.schedule import Schedule
-from tactic_delivery.sender import Limits
 from tactic_device.passes import read_passes
 
 S = 1_000_000_000

@@ -14,7 +14,7 @@ from tactic_delivery.allowance import Allowance
 from tactic_delivery.assembly import Assembler, Caps
 from tactic_delivery.datagrams import POLL, cut
 from tactic_delivery.entry import PacketKey
-from tactic_delivery.sender import Limits
+from tactic_delivery.limits import Limits
 from tactic_link.bridge import trim
 from tactic_link.channel import Channel, Transit
 from tactic_link.events import Alarm, Events

@@ -12,9 +12,10 @@ from tactic_delivery import ack as ack_message
 from tactic_delivery.allowance import ALARM, Allowance
 from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
+from tactic_delivery.limits import Limits
 from tactic_delivery.pending import Pending
 from tactic_delivery.rate import Choice, RateControl
-from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.sender import Sender
 from tactic_delivery.skips import Skips
 from tactic_link.events import Alarm, Events
 from tactic_link.path import Path

@@ -14,9 +14,10 @@ from tactic_codec.drop import Reason
 from tactic_codec.packet import Kind, Packet
 from tactic_delivery.drops import Drop
 from tactic_delivery.entry import Entry, PacketKey
+from tactic_delivery.limits import Limits
 from tactic_delivery.pending import Pending
 from tactic_delivery.receiver import Receiver
-from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.sender import Sender
 
 S = 1_000_000_000
 HOUR = 3600

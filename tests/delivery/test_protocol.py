@@ -18,9 +18,10 @@ from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery import ack as ack_message
 from tactic_delivery.drops import MOST_IN_DROP, Drop
 from tactic_delivery.entry import Entry, PacketKey
+from tactic_delivery.limits import Limits
 from tactic_delivery.pending import Pending
 from tactic_delivery.receiver import Receiver
-from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.sender import Sender
 
 MS = 1_000_000
 S = 1000 * MS

@@ -7,9 +7,10 @@ from tactic_delivery.ack import Ack
 from tactic_delivery.allowance import Allowance, Budgets
 from tactic_delivery.entry import Entry, PacketKey
 from tactic_delivery.errors import AckError
+from tactic_delivery.limits import Limits
 from tactic_delivery.ranges import Range
 from tactic_delivery.receiver import Receiver
-from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.sender import Sender
 
 S = 1_000_000_000
 BOOT = 0x2000

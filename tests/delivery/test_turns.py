@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tactic_codec.packet import Kind
 from tactic_delivery.ack import Ack
 from tactic_delivery.entry import Entry, PacketKey
-from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.limits import Limits
+from tactic_delivery.sender import Sender
 from tactic_delivery.window import Pace, Window
 
 S = 1_000_000_000

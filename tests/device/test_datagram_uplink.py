@@ -21,8 +21,8 @@ from tactic_delivery.ack import Ack
 from tactic_delivery.allowance import Allowance, Budgets
 from tactic_delivery.assembly import Assembler
 from tactic_delivery.datagrams import POLL
+from tactic_delivery.limits import Limits
 from tactic_delivery.receiver import Receiver
-from tactic_delivery.sender import Limits
 from tactic_device.datagram_uplink import DatagramUplink
 from tactic_device.dispatch import Dispatch
 from tactic_device.health import boot_clock_ns

@@ -24,9 +24,10 @@ from tactic_delivery.ack import LEAST_BYTES, Ack
 from tactic_delivery.assembly import Caps
 from tactic_delivery.datagrams import LEAST_DATAGRAM_BYTES, POLL, cut
 from tactic_delivery.entry import Entry, PacketKey
+from tactic_delivery.limits import Limits
 from tactic_delivery.ranges import Range
 from tactic_delivery.receiver import Receiver
-from tactic_delivery.sender import Limits, Sender
+from tactic_delivery.sender import Sender
 from tactic_link import bridge_daemon
 from tactic_link.bridge import Bridge, is_online, trim
 from tactic_link.bridge_config import BridgeConfig, load
