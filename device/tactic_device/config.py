@@ -147,7 +147,8 @@ class Gating(Section):
     """For fixed cameras: send what changed.
 
     A frame is sent where its latents differ from those of the last frame that was sent by
-    ``threshold`` or more (0: every frame is sent), and at the latest after ``heartbeat_s``.
+    ``threshold`` times the margin of the last answer, or more (0: every frame is sent), and at the
+    latest after ``heartbeat_s``.
     """
 
     threshold: float = Field(default=0.0, ge=0.0)
