@@ -1,4 +1,4 @@
-"""What flows between the rooms: frames, latents and their one identity."""
+"""What flows between the rooms: latents, and the one identity of a frame."""
 
 from __future__ import annotations
 
@@ -28,24 +28,6 @@ class FrameKey:
 
     def __str__(self) -> str:
         return f"{self.node}/{self.boot:08x}/{self.seq}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One picture from a camera.
-
-    Attributes
-    ----------
-    pixels : uint8 array (H, W, 3)
-        RGB.
-    captured_ns : int
-        Monotonic time since boot, nanoseconds.
-    key : FrameKey
-    """
-
-    pixels: NDArray[np.uint8]
-    captured_ns: int
-    key: FrameKey
 
 
 @dataclass(frozen=True, slots=True, eq=False)

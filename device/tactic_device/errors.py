@@ -21,12 +21,6 @@ class SourceError(DeviceError):
     exit_code = 5
 
 
-class BrokerError(DeviceError):
-    """The broker cannot be used as configured (exit code 6)."""
-
-    exit_code = 6
-
-
 class OutboxError(DeviceError):
     """The outbox cannot be read, written or locked (exit code 8)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tactic_delivery.datagrams import CONTINUATION_BYTES
-from tactic_link.channel import air_ns, on_air_bytes
+from tactic_link.channel import air_ns
 from tactic_link.preset import Always, Cycle, Preset, Way
 
 _S = 1e9
@@ -29,13 +29,6 @@ def volume_bytes(preset: Preset, contact_s: float, fair_use: bool = False) -> fl
     size_bytes = up.mtu.base
     airtime_s = contact_s * airtime_share(preset, fair_use)
     return size_bytes * airtime_s / (air_ns(up, int(size_bytes)) / _S)
-
-
-def raw_bytes(preset: Preset, contact_s: float, fair_use: bool = False) -> float:
-    """The same with the link's own overhead: everything that is on air."""
-    per_datagram = on_air_bytes(preset.up, int(preset.up.mtu.base)) / preset.up.mtu.base
-    overhead = 1.0 if preset.bearer == "ip" else per_datagram
-    return volume_bytes(preset, contact_s, fair_use) * overhead
 
 
 def frame_airtime_s(preset: Preset, packet_bytes: int) -> float:

@@ -41,13 +41,3 @@ class Loss:
     def _lasts(self, burst: Burst) -> int:
         mean_ns = (burst.bad if self._bad else burst.good).ns
         return 1 + int(self._rng.expovariate(1.0) * mean_ns)
-
-
-def mean_loss(direction: Direction) -> float:
-    """Share of what is sent that is lost in the long run."""
-    random = direction.loss.base if direction.loss else 0.0
-    if not direction.burst:
-        return random
-    good, bad = direction.burst.good.base, direction.burst.bad.base
-    in_bad = 1.0 - (1.0 - random) * (1.0 - direction.burst.loss.base)
-    return (good * random + bad * in_bad) / (good + bad)

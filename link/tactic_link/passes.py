@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from math import tau
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +86,6 @@ class Satellite:
         """When the elements hold best, UTC."""
         moment: datetime = self._body.epoch.utc_datetime()
         return moment
-
-    @property
-    def period_s(self) -> float:
-        """Seconds of one revolution."""
-        return float(60.0 * tau / self._body.model.no_kozai)
 
     def passes(
         self, stations: Sequence[Station], mask_deg: float, start: datetime, seconds: float

@@ -22,8 +22,8 @@ from tactic_link.errors import LinkError
 Floats = NDArray[np.float64]
 
 MOST_PHOTOS = 1 << 16
-#: of a head on the node: the class, and how sure it is
-_ANSWER_BYTES = 2
+#: of a head on the node: which class it is, of 65,536 at most
+ANSWER_BYTES = 2
 _ARRAYS = ("packet_bytes", "right", "clean_right")
 _NO_TRACES = (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile)
 _REMEDY = "make it again with tactic link measure"
@@ -173,8 +173,8 @@ def _traces(
 
 def answer_only(clean_right: Floats) -> Setting:
     """What a head on the node sends, which sees the uncompressed photos; float64 (N,)."""
-    size = np.full(len(clean_right), HEADER_BYTES + _ANSWER_BYTES)
-    return Setting("head", {"answer_bytes": _ANSWER_BYTES}, size, clean_right)
+    size = np.full(len(clean_right), HEADER_BYTES + ANSWER_BYTES)
+    return Setting("head", {"answer_bytes": ANSWER_BYTES}, size, clean_right)
 
 
 def with_beginnings(settings: Sequence[Setting]) -> tuple[Setting, ...]:

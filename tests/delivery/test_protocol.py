@@ -24,7 +24,6 @@ from tactic_delivery.receiver import Receiver
 from tactic_delivery.sender import Sender
 
 MS = 1_000_000
-S = 1000 * MS
 CAPACITY_BYTES = 1500
 LIMITS = Limits(window_packets=6, window_bytes=700, first_credit=3)
 

@@ -62,7 +62,6 @@ class Model(RuleBasedStateMachine):
         self.rng = Random(1)
         self.now_ns = 0
         self.waiting: dict[PacketKey, bytes] = {}
-        self.kept_since_sync: list[PacketKey] = []
         self.captured = self.settled = self.dropped = 0
         # Since a medium failed: what is no longer waiting may come back with a kill.
         self.undone: dict[PacketKey, bytes] = {}

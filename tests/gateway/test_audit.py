@@ -28,7 +28,6 @@ from tactic_gateway.store import Store
 from tactic_gateway.topics import Topics
 
 BOOT = 5 << 12 | 7
-CHANCE = st.integers(0, 99)
 
 
 @dataclass

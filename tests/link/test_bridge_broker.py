@@ -32,7 +32,6 @@ PAGE = Path(__file__).parents[2] / "docs/datagrams.md"
 NODE = "tactic/v1/lab/cam1"
 GATEWAY = "tactic/v1/lab/_gateway/state"
 Lines = io.StringIO
-Connected = tuple[Broker, list[tuple[str, bytes]], Lines]
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:

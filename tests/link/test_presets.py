@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tactic_codec.errors import ConfigError
-from tactic_link.capacity import frame_airtime_s, raw_bytes, volume_bytes
-from tactic_link.channel import air_ns
+from tactic_link.capacity import frame_airtime_s, volume_bytes
+from tactic_link.channel import air_ns, on_air_bytes
 from tactic_link.errors import LinkError
 from tactic_link.preset import FOLDER, names, open_preset
 from tactic_link.tables import figures
@@ -76,8 +76,10 @@ def test_lorawan_carries_what_its_time_on_air_allows(
 )
 def test_a_pass_of_eight_minutes(name: str, megabytes: float) -> None:
     preset = open_preset(name)
-    assert raw_bytes(preset, PASS_S) / 1e6 == pytest.approx(megabytes, rel=0.01)
-    assert volume_bytes(preset, PASS_S) < raw_bytes(preset, PASS_S)
+    size_bytes = int(preset.up.mtu.base)
+    overhead = on_air_bytes(preset.up, size_bytes) / size_bytes
+    assert overhead > 1.0
+    assert volume_bytes(preset, PASS_S) * overhead / 1e6 == pytest.approx(megabytes, rel=0.01)
 
 
 def test_a_message_of_100_kb_takes_about_two_minutes_over_imt() -> None:

@@ -20,6 +20,7 @@ from tactic.reproduce.cell import Cell, Json, Result
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.tables import beta_name, row, table1_rows
 from tactic_codec.packet import HEADER_BYTES
+from tactic_link.traces import ANSWER_BYTES
 
 OURS = "tactic"
 PAPER = "paper's model"
@@ -30,8 +31,6 @@ COUNTS = {
     "whole": ("bytes", "bytes"),
     "stripped": ("bytes_stripped", "bytes_stripped"),
 }
-#: of a class among 65,536
-ANSWER_BYTES = 2
 #: of the Bjøntegaard difference, which takes a while
 _RESAMPLES = 200
 

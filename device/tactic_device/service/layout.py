@@ -50,13 +50,10 @@ class File:
     ----------
     text : str
     mode : int
-    for_service : bool
-        Whether the service's group may read it, and nobody else.
     """
 
     text: str
     mode: int = 0o644
-    for_service: bool = False
 
 
 def unit(tactic: Path) -> str:
@@ -104,7 +101,7 @@ def files(tactic: Path, choices: Choices) -> dict[Path, File]:
     return {
         UNIT: File(unit(tactic)),
         USERS: File(users()),
-        CONFIG: File(config(choices), 0o640, for_service=True),
+        CONFIG: File(config(choices), 0o640),
     }
 
 

@@ -132,11 +132,6 @@ def name_of(number: int, group: bool = False) -> str:
         return str(number)
 
 
-def may_write() -> bool:
-    """Whether this process may change the system."""
-    return os.geteuid() == 0
-
-
 def find(command: str) -> str | None:
     """Path of a command, also where only root looks for it."""
     return shutil.which(command, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
