@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
 
-from tactic_codec.node_key import Purpose
-from tactic_delivery import command
-from tactic_delivery.command import Command
 from tactic_delivery.kinds import Refine
 from tactic_delivery.refinement import Refinement, Request
+from tactic_gateway.commands import Commands
 from tactic_gateway.config import Refining
-from tactic_gateway.keys import Keys
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.records import Outcome
 from tactic_gateway.store import Store
-from tactic_gateway.topics import Topics
 
 
 class Refiner:
@@ -27,14 +22,8 @@ class Refiner:
     ----------
     settings : config.Refining
     store : Store
-    keys : Keys
-        Sign the commands.
-    topics : Topics
-    publish : callable (topic, payload)
-        Sends a command; must not block.
+    commands : Commands
     metrics : Metrics
-    now_ns : callable
-        Unix time.
     monotonic_ns : callable
     """
 
@@ -42,23 +31,16 @@ class Refiner:
         self,
         settings: Refining,
         store: Store,
-        keys: Keys,
-        *,
-        topics: Topics,
-        publish: Callable[[str, bytes], None],
+        commands: Commands,
         metrics: Metrics,
-        now_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._policy = settings.policy
         self._refinement = Refinement(self._policy)
         self._given_up = 0
         self._store = store
-        self._keys = keys
-        self._topics = topics
-        self._publish = publish
+        self._commands = commands
         self._metrics = metrics
-        self._now_ns = now_ns
         self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()
 
@@ -97,18 +79,9 @@ class Refiner:
                 self._ask(request)
 
     def _ask(self, request: Request) -> None:
-        now_ns = self._now_ns()
         wanted = Refine(frames=list(request.frames))
-        asked = Command(
-            id=secrets.token_hex(16),
-            boot=request.boot,
-            issued_ns=now_ns,
-            expires_ns=now_ns + self._policy.deadline_ns,
-            kind="refine",
-            arguments=wanted.model_dump(),
-        )
-        body = self._keys.sign(request.node, Purpose.COMMAND, command.pack(asked))
-        self._publish(self._topics.of(request.node, "cmd"), body)
+        lifetime_ns = self._policy.deadline_ns
+        self._commands.send(request.node, request.boot, "refine", wanted, lifetime_ns)
         self._metrics.add("refine.asked", len(request.frames))
 
 

@@ -22,6 +22,7 @@ from tactic_codec.errors import TacticError
 from tactic_gateway import config as configuration
 from tactic_gateway.ages import Ages
 from tactic_gateway.bundles import open_bundles, setup
+from tactic_gateway.commands import Commands
 from tactic_gateway.condition import Condition
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.database import held
@@ -105,25 +106,13 @@ class Service:
             config.store.path, config.store.min_free_bytes, self._metrics, log
         )
         keys = Keys.load(config.gateway.keys, config.gateway.site)
+        commands = Commands(keys, self._topics, self._send_command)
         self._refiner: Refiner | None = None
         if config.refine.threshold:
-            self._refiner = Refiner(
-                config.refine,
-                self._store,
-                keys,
-                topics=self._topics,
-                publish=self._send_command,
-                metrics=self._metrics,
-            )
+            self._refiner = Refiner(config.refine, self._store, commands, self._metrics)
         self._teller: Teller | None = None
         if config.gating.limit is not None:
-            self._teller = Teller(
-                config.gating.limit,
-                keys,
-                topics=self._topics,
-                publish=self._send_command,
-                metrics=self._metrics,
-            )
+            self._teller = Teller(config.gating.limit, commands, self._metrics)
         self._workers = Workers(
             self._store,
             self._condition,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
 
-from tactic_codec.node_key import Purpose
-from tactic_delivery import command
-from tactic_delivery.command import Command
 from tactic_delivery.kinds import Margin
 from tactic_delivery.margins import Margins, margin
-from tactic_gateway.keys import Keys
+from tactic_gateway.commands import Commands
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.records import Outcome
-from tactic_gateway.topics import Topics
 
 #: soon another answer counts; and nodes remember few commands that have not expired
 LIFETIME_NS = 8_000_000_000
@@ -28,35 +23,22 @@ class Teller:
     ----------
     limit : float
         Score below which an answer counts as none.
-    keys : Keys
-        Sign the commands.
-    topics : Topics
-    publish : callable (topic, payload)
-        Sends a command; must not block.
+    commands : Commands
     metrics : Metrics
-    now_ns : callable
-        Unix time.
     monotonic_ns : callable
     """
 
     def __init__(
         self,
         limit: float,
-        keys: Keys,
-        *,
-        topics: Topics,
-        publish: Callable[[str, bytes], None],
+        commands: Commands,
         metrics: Metrics,
-        now_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._limit = limit
         self._margins = Margins()
-        self._keys = keys
-        self._topics = topics
-        self._publish = publish
+        self._commands = commands
         self._metrics = metrics
-        self._now_ns = now_ns
         self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()
 
@@ -71,21 +53,9 @@ class Teller:
         with self._lock:
             told = self._margins.answered(key, nearest, self._monotonic_ns())
             if told is not None:
-                self._tell(key.node, key.boot, told)
-
-    def _tell(self, node: str, boot: int, told: float) -> None:
-        now_ns = self._now_ns()
-        asked = Command(
-            id=secrets.token_hex(16),
-            boot=boot,
-            issued_ns=now_ns,
-            expires_ns=now_ns + LIFETIME_NS,
-            kind="margin",
-            arguments=Margin(margin=told).model_dump(),
-        )
-        body = self._keys.sign(node, Purpose.COMMAND, command.pack(asked))
-        self._publish(self._topics.of(node, "cmd"), body)
-        self._metrics.add("gating.told")
+                arguments = Margin(margin=told)
+                self._commands.send(key.node, key.boot, "margin", arguments, LIFETIME_NS)
+                self._metrics.add("gating.told")
 
 
 def _scores(fields: object) -> list[float]:

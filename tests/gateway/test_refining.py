@@ -14,6 +14,7 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.node_key import NodeKey, Purpose
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery.command import unpack_command
+from tactic_gateway.commands import Commands
 from tactic_gateway.condition import Condition
 from tactic_gateway.config import Refining
 from tactic_gateway.config import Workers as Settings
@@ -77,11 +78,8 @@ def build(
     made.refiner = Refiner(
         Refining(threshold=0.9),
         store,
-        keys,
-        topics=topics,
-        publish=lambda topic, body: made.asked.append((topic, body)),
-        metrics=made.metrics,
-        now_ns=lambda: made.now_ns,
+        Commands(keys, topics, lambda *message: made.asked.append(message), lambda: made.now_ns),
+        made.metrics,
         monotonic_ns=lambda: made.now_ns,
     )
     made.workers = Workers(

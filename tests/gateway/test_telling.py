@@ -10,6 +10,7 @@ from tactic_codec.node_key import NodeKey, Purpose
 from tactic_codec.types import FrameKey
 from tactic_delivery.command import unpack_command
 from tactic_delivery.kinds import check
+from tactic_gateway.commands import Commands
 from tactic_gateway.keys import Keys
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.records import Job, Outcome
@@ -31,15 +32,11 @@ class Rig:
     now_ns: int = S
 
     def __post_init__(self) -> None:
-        self.teller = Teller(
-            0.3,
-            self.keys,
-            topics=Topics("tactic/v1", "lab"),
-            publish=lambda topic, body: self.said.append((topic, body)),
-            metrics=self.metrics,
-            now_ns=lambda: self.now_ns,
-            monotonic_ns=lambda: self.now_ns,
+        topics = Topics("tactic/v1", "lab")
+        commands = Commands(
+            self.keys, topics, lambda *message: self.said.append(message), lambda: self.now_ns
         )
+        self.teller = Teller(0.3, commands, self.metrics, monotonic_ns=lambda: self.now_ns)
 
     def answer(self, seq: int, *fields: object) -> None:
         key = FrameKey("cam1", 7, seq)
