@@ -31,12 +31,12 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tactic.demo import broker as brokers
 from tactic.evaluate import about
 from tactic_codec import nest, stream
+from tactic_codec.broker import Mqtt
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
 from tactic_codec.packet import Kind, Packet, pack
 from tactic_delivery import ack
 from tactic_device.encoders import onnx as encoder_runtime
 from tactic_gateway.condition import Condition
-from tactic_gateway.config import Mqtt
 from tactic_gateway.config import Workers as Settings
 from tactic_gateway.decoder import Decoder
 from tactic_gateway.ingest import Ingest

@@ -5,7 +5,6 @@ paho's own thread only turns what happens into events; all decisions are the upl
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tactic_codec.errors import ConfigError
-from tactic_device.link_config import Mqtt, Tls
+from tactic_device.link_config import Mqtt
 
 V5 = MQTTProtocolVersion.MQTTv5
 V311 = MQTTProtocolVersion.MQTTv311
@@ -100,7 +98,7 @@ class Connection:
         if config.user:
             self._client.username_pw_set(config.user, config.secret())
         if config.tls:
-            self._client.tls_set_context(tls_context(config.tls))
+            self._client.tls_set_context(config.tls.context())
 
     def open(self) -> None:
         """Connect; `Accepted` or `Closed` is reported later.
@@ -184,23 +182,3 @@ class Connection:
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
         self._report(self, Arrived(message.topic, bytes(message.payload)))
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """Load the certificates.
-
-    Raises
-    ------
-    ConfigError
-        One of the files is missing or is no certificate.
-    """
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.cert_file and tls.key_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except OSError as fault:
-        names = ", ".join(str(path) for path in (tls.ca_file, tls.cert_file, tls.key_file) if path)
-        raise ConfigError(
-            f"{names}: {fault.strerror or fault}; correct the files in mqtt.tls"
-        ) from fault
-    return context

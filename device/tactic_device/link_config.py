@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
+from tactic_codec import broker
 from tactic_codec.config import LocalPath, Section, UdpPlace
-from tactic_codec.errors import ConfigError
 from tactic_delivery.allowance import Budgets
 from tactic_delivery.datagrams import LEAST_DATAGRAM_BYTES, on_link_bytes
 from tactic_delivery.limits import Limits
@@ -22,62 +22,10 @@ _DATAGRAM_PACKETS = 8
 _LEAST_PACKETS = 4
 
 
-class Tls(Section):
-    """An encrypted connection.
+class Mqtt(broker.Mqtt):
+    """The broker, and how often it is told how the node is."""
 
-    ``ca_file`` checks the broker (the system's authorities without it); ``cert_file`` and
-    ``key_file`` identify the node.
-    """
-
-    ca_file: LocalPath | None = None
-    cert_file: LocalPath | None = None
-    key_file: LocalPath | None = None
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together")
-        return self
-
-
-class Mqtt(Section):
-    """The broker."""
-
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: LocalPath | None = None
-    root: str = Field(default="tactic/v1", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
-    keepalive_s: int = Field(default=30, ge=5, le=3600)
     health_s: float = Field(default=30.0, ge=0.1)
-    tls: Tls | None = None
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        if self.password and self.password_file:
-            raise ValueError("give password or password_file, not both")
-        if (self.password or self.password_file) and not self.user:
-            raise ValueError("a password needs a user")
-        return self
-
-    def secret(self) -> str | None:
-        """Return the password, from wherever it is kept.
-
-        Raises
-        ------
-        ConfigError
-            The password file cannot be read.
-        """
-        if self.password_file is None:
-            return self.password.get_secret_value() if self.password else None
-        try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as fault:
-            raise ConfigError(
-                f"{self.password_file}: password file cannot be read; "
-                "correct mqtt.password_file or its permissions"
-            ) from fault
 
 
 class Datagram(Section):

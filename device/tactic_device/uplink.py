@@ -25,7 +25,6 @@ from tactic_device.connection import (
     Closed,
     Connection,
     Event,
-    tls_context,
 )
 from tactic_device.dispatch import Dispatch
 from tactic_device.heart import UPLINK
@@ -91,7 +90,7 @@ class Uplink(Bearer):
         super().__init__(dispatch, key, log, monitor)
         config.secret()
         if config.tls:
-            tls_context(config.tls)
+            config.tls.context()
         self._config = config
         self._topics = topics
         self._commands = commands

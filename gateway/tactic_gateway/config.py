@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tactic_codec import config
+from tactic_codec.broker import Mqtt
 from tactic_codec.config import LocalPath, Section
 from tactic_codec.trusting import TrustSettings
 from tactic_delivery.refinement import Policy
@@ -30,38 +31,6 @@ class Bundles(TrustSettings):
     """``[bundles]``: the bundles whose frames this gateway can decode, and whose they may be."""
 
     paths: Annotated[tuple[LocalPath, ...], Field(min_length=1)]
-
-
-class Tls(Section):
-    """``[mqtt.tls]``: present means that the connection is encrypted.
-
-    Without ``ca_file`` the certificate authorities of the system are trusted.
-    """
-
-    ca_file: LocalPath | None = None
-    cert_file: LocalPath | None = None
-    key_file: LocalPath | None = None
-
-
-class Mqtt(Section):
-    """``[mqtt]``: the broker."""
-
-    host: str = Field(default="localhost", min_length=1)
-    port: int = Field(default=1883, gt=0, lt=65536)
-    user: str | None = None
-    password: str | None = Field(default=None, repr=False)
-    password_file: LocalPath | None = None
-    tls: Tls | None = None
-    root: str = Field(default="tactic/v1", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
-    keepalive_s: int = Field(default=30, ge=5, le=3600)
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Mqtt:
-        if self.password is not None and self.password_file is not None:
-            raise ValueError("password and password_file exclude each other; remove one")
-        if self.user is None and (self.password or self.password_file):
-            raise ValueError("a password without a user; add user")
-        return self
 
 
 class StoreSection(Section):

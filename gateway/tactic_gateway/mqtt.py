@@ -25,8 +25,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tactic_gateway.access import read_password, tls_context
-from tactic_gateway.config import Mqtt
+from tactic_codec.broker import Mqtt
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.reader import MAX_PAYLOAD_BYTES, Message
@@ -78,7 +77,7 @@ class Broker:
         self._rng = rng
         # Two gateways with one client id would throw each other out for ever.
         self._client_id = f"tactic-gateway-{topics.site}-{rng.getrandbits(32):08x}"
-        self._password = read_password(config)
+        self._password = config.secret()
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._refusals = 0
         self._greeted = False
@@ -168,7 +167,7 @@ class Broker:
         if config.user is not None:
             client.username_pw_set(config.user, self._password)
         if config.tls is not None:
-            client.tls_set_context(tls_context(config.tls))
+            client.tls_set_context(config.tls.context())
         client.will_set(self._topics.presence, OFFLINE, 1, True)
         client.max_queued_messages_set(QUEUED_MESSAGES)
         client.reconnect_delay_set(self._rng.randint(1, 3), self._rng.randint(6, LAST_RETRY_S))

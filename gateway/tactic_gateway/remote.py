@@ -24,7 +24,6 @@ from tactic_codec.node_key import Purpose
 from tactic_delivery import command
 from tactic_delivery.command import Command, Response
 from tactic_delivery.errors import CommandError
-from tactic_gateway.access import read_password, tls_context
 from tactic_gateway.config import GatewayConfig
 from tactic_gateway.errors import NodeError
 from tactic_gateway.keys import Keys
@@ -65,9 +64,9 @@ class Remote:
         self._changed = threading.Condition()
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         if config.mqtt.user is not None:
-            self._client.username_pw_set(config.mqtt.user, read_password(config.mqtt))
+            self._client.username_pw_set(config.mqtt.user, config.mqtt.secret())
         if config.mqtt.tls is not None:
-            self._client.tls_set_context(tls_context(config.mqtt.tls))
+            self._client.tls_set_context(config.mqtt.tls.context())
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
 

@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tactic_link.bridge_config import Mqtt
+from tactic_codec.broker import Mqtt
 from tactic_link.log import Log
 
 #: messages that the network has not taken yet

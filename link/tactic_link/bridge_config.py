@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-import ssl
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tactic_codec import config
-from tactic_codec.config import LocalPath, Place, Section, UdpPlace
-from tactic_codec.errors import ConfigError
+from tactic_codec.broker import Mqtt
+from tactic_codec.config import Place, Section, UdpPlace
 from tactic_delivery.ack import LEAST_BYTES
 from tactic_delivery.assembly import Caps
 
@@ -99,79 +98,6 @@ class Assembly(Section):
     def caps(self) -> Caps:
         """As the state machine takes them."""
         return Caps(self.packets, self.bytes, int(self.patience_s * 1e9), self.beginnings)
-
-
-class Tls(Section):
-    """``[mqtt.tls]``: present means that the connection is encrypted.
-
-    ``ca_file`` checks the broker (the system's authorities without it); ``cert_file`` and
-    ``key_file`` identify the bridge.
-    """
-
-    ca_file: LocalPath | None = None
-    cert_file: LocalPath | None = None
-    key_file: LocalPath | None = None
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together")
-        return self
-
-    def context(self) -> ssl.SSLContext:
-        """Load the certificates.
-
-        Raises
-        ------
-        ConfigError
-            One of the files is missing or is no certificate.
-        """
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.cert_file and self.key_file:
-                context.load_cert_chain(self.cert_file, self.key_file)
-        except OSError as fault:
-            raise ConfigError(f"{fault}; correct the files in [mqtt.tls]") from fault
-        return context
-
-
-class Mqtt(Section):
-    """``[mqtt]``: the broker."""
-
-    host: str = Field(default="localhost", min_length=1)
-    port: int = Field(default=1883, ge=1, le=65_535)
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: LocalPath | None = None
-    root: str = Field(default="tactic/v1", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
-    keepalive_s: int = Field(default=30, ge=5, le=3600)
-    tls: Tls | None = None
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        if self.password and self.password_file:
-            raise ValueError("give password or password_file, not both")
-        if (self.password or self.password_file) and not self.user:
-            raise ValueError("a password needs a user")
-        return self
-
-    def secret(self) -> str | None:
-        """Return the password, from wherever it is kept.
-
-        Raises
-        ------
-        ConfigError
-            The password file cannot be read.
-        """
-        if self.password_file is None:
-            return self.password.get_secret_value() if self.password else None
-        try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as fault:
-            raise ConfigError(
-                f"{self.password_file}: password file cannot be read; "
-                "correct mqtt.password_file or its permissions"
-            ) from fault
 
 
 class BridgeConfig(Section):

@@ -90,7 +90,7 @@ def test_the_commented_lines_of_the_example_are_valid_too(tmp_path: Path) -> Non
         ('path = "pictures"', "fsp = 2", r"device.toml:9: source.fsp: unknown key; .*fps"),
         ('kind = "folder"', 'kind = "opencv"', r"device.toml:7: source: kind opencv needs"),
         ("[bundle]", "[mqtt]\nport = 0\n[bundle]", r"device.toml:5: mqtt.port: .*0"),
-        ("[bundle]", '[mqtt]\npassword = "x"\n[bundle]', r":4: mqtt: a password needs a user"),
+        ("[bundle]", '[mqtt]\npassword = "x"\n[bundle]', r":4: mqtt: a password without a user"),
         ('path = "outbox"', 'path = "o"\nmax_bytes = 1', r":12: outbox.max_bytes: .*4194304"),
         ("[bundle]", "[encoder]\nbudget_bytes = 23\n[bundle]", r":5: encoder.budget_bytes: .*23"),
         ("[bundle]", "[rate]\nduty_cycle = 0.01\n[bundle]", r":4: rate: duty_cycle needs air_bps"),

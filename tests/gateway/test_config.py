@@ -76,10 +76,6 @@ def test_the_example_shows_every_key() -> None:
         (SHORTEST.replace("= true", '= true\ntrust = "t"'), "3: bundles: trust and unsigned ex"),
         (SHORTEST.replace('"b"', ""), "4: bundles.paths: "),
         (SHORTEST + '[mqtt]\npassword = "x"\n', "8: mqtt: a password without a user; add user"),
-        (
-            SHORTEST + '[mqtt]\nuser = "u"\npassword = "x"\npassword_file = "y"\n',
-            "8: mqtt: password and password_file exclude each other; remove one",
-        ),
         ('[gateway]\nsite = "lab"\n', "1: bundles: required but missing; add it"),
     ],
 )

@@ -23,9 +23,10 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tactic_codec.broker import Mqtt
 from tactic_codec.bundle import Bundle
 from tactic_delivery import ack
-from tactic_gateway.config import Bundles, Gateway, GatewayConfig, Mqtt, StoreSection
+from tactic_gateway.config import Bundles, Gateway, GatewayConfig, StoreSection
 from tactic_gateway.log import Log
 from tactic_gateway.metrics import Metrics
 from tactic_gateway.mqtt import Broker

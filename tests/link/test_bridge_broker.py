@@ -23,9 +23,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tactic.broker import setup
 from tactic.demo.broker import free_port, mosquitto
-from tactic_codec.errors import ConfigError
+from tactic_codec.broker import Mqtt, Tls
 from tactic_link.bridge_broker import MOST_UNSENT, Broker
-from tactic_link.bridge_config import Mqtt, Tls
 from tactic_link.log import Log
 
 PAGE = Path(__file__).parents[2] / "docs/datagrams.md"
@@ -223,10 +222,3 @@ def test_an_old_broker_gets_mqtt_3() -> None:
             assert "mqtt_downgrade" in events(lines)
             done.set()
         thread.join()
-
-
-def test_certificates_and_passwords_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"correct the files in \[mqtt.tls\]"):
-        Tls(ca_file=tmp_path / "none.pem").context()
-    with pytest.raises(ConfigError, match=r"correct mqtt.password_file"):
-        Mqtt(user="u", password_file=tmp_path / "none").secret()

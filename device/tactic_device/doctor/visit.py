@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tactic_codec.errors import ConfigError
 from tactic_device.config import DeviceConfig
-from tactic_device.connection import V5, V311, tls_context
+from tactic_device.connection import V5, V311
 from tactic_device.doctor.base import Case
 from tactic_device.link_config import Mqtt
 from tactic_device.topics import Topics
@@ -68,7 +68,7 @@ def _visit(config: DeviceConfig) -> Visit:
     if why := reaches(mqtt.host, mqtt.port):
         return Visit(unreached=why)
     try:
-        context = tls_context(mqtt.tls) if mqtt.tls else None
+        context = mqtt.tls.context() if mqtt.tls else None
         if context:
             _shake_hands(mqtt, context)
         secret = mqtt.secret()
