@@ -124,8 +124,20 @@ def test_every_example_loads(name: str) -> None:
     load(ROOT / room / f"{room}.example.toml", MODELS[name])
 
 
+def anchors(path: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
 def test_links_lead_somewhere() -> None:
     for path in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
-            if "://" not in target and not target.startswith("mailto:"):
-                assert (path.parent / target).exists(), f"{path}: {target}"
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            name, _, anchor = target.partition("#")
+            other = path.parent / name if name else path
+            assert other.exists(), f"{path}: {target}"
+            if anchor and other.suffix == ".md":
+                assert anchor in anchors(other), f"{path}: {target}"
