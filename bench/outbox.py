@@ -16,7 +16,6 @@ from random import Random
 from unittest.mock import patch
 
 from coder import about
-
 from tactic_codec.packet import HEADER_BYTES, Kind, Packet
 from tactic_delivery.ranges import Range
 from tactic_device.memory import Memory
