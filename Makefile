@@ -1,11 +1,14 @@
 # make demo   the whole path on real photos, through a real MQTT broker
 # make test   everything that is checked: style, types, imports, tests
+# make check  the same without the tests
+# make bench  how fast the entropy coder is
 # make fuzz   a million mutated packets, and as many streams into the C decoder under sanitisers
-# make soak   a million frames through a node: memory and descriptors stay; half an hour, an idle core
+# make soak   a million frames through a node: memory and descriptors stay; half a day
 # make chaos  node, broker and gateway killed again and again: some minutes, two idle cores
 # make pi-test an emulated Raspberry Pi beside this machine; needs root, and ten minutes
 # make wheels what a node installs: dist/*.whl for x86-64, for 64-bit ARM, and for anything else
-# Each sets up .venv by itself; a second run is quick.
+# make clean  removes .venv, caches, and all results in out
+# Each but the last sets up .venv by itself; a second run is quick.
 
 PYTHON ?= python3
 BIN := .venv/bin
