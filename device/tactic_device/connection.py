@@ -181,4 +181,8 @@ class Connection:
         self._report(self, Closed(str(code)))
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        self._report(self, Arrived(message.topic, bytes(message.payload)))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # a broker that checks nothing
+            return
+        self._report(self, Arrived(topic, bytes(message.payload)))

@@ -181,7 +181,11 @@ class Broker:
             self._warn_once(f"disconnected: {code}")
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self._deliver(message.topic, bytes(message.payload))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # a broker that checks nothing
+            return
+        self._deliver(topic, bytes(message.payload))
 
     def _warn_once(self, cause: str) -> None:
         if not self._down:

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from rig.proxy import Counter, Proxy
@@ -23,6 +23,7 @@ from tactic_codec.packet import Kind, Packet, unpack
 from tactic_delivery import ack
 from tactic_delivery.receiver import Receiver
 from tactic_device import uplink as module
+from tactic_device.connection import V5, Arrived, Connection, Event
 from tactic_device.dispatch import Dispatch
 from tactic_device.health import boot_clock_ns
 from tactic_device.link_config import Mqtt
@@ -375,3 +376,12 @@ def test_an_old_broker_gets_mqtt_3(
     (up,) = [event for event in events() if event["event"] == "mqtt_up"]
     assert up["version"] == "MQTTv311"
     assert versions == ([5, 4] if answer else [5, 5, 4])
+
+
+def test_a_topic_that_is_no_text_is_let_go() -> None:
+    heard: list[Event] = []
+    will = (TOPICS.of("state"), b"")
+    made = Connection(Mqtt(), "cam1", will, V5, lambda _connection, event: heard.append(event))
+    for topic in (b"\xff", b"fine"):
+        made._on_message(made._client, None, MQTTMessage(topic=topic))
+    assert heard == [Arrived("fine", b"")]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tactic.broker import setup
@@ -222,3 +222,11 @@ def test_an_old_broker_gets_mqtt_3() -> None:
             assert "mqtt_downgrade" in events(lines)
             done.set()
         thread.join()
+
+
+def test_a_topic_that_is_no_text_is_let_go() -> None:
+    heard: list[tuple[str, bytes]] = []
+    made = Broker(Mqtt(), "bridge", (), lambda t, p: heard.append((t, p)), Log(io.StringIO()))
+    for topic in (b"\xff", b"fine"):
+        made._on_message(made._client, None, MQTTMessage(topic=topic))
+    assert heard == [("fine", b"")]
