@@ -96,45 +96,18 @@ class Service:
             rng=random.SystemRandom(),
         )
         self._held = ExitStack()
-        if not self._held.enter_context(held(config.store.path)):
-            raise StoreError(
-                f"{config.store.path}: another gateway uses it; stop it or change [store] path"
-            )
-        self._store = Store(config.store.path)
-        log.info("store_open", path=config.store.path, **self._store.requeue(self._bundles))
+        self._store = self._open_store()
         self._condition = Condition(
             config.store.path, config.store.min_free_bytes, self._metrics, log
         )
         keys = Keys.load(config.gateway.keys, config.gateway.site)
         commands = Commands(keys, self._topics, self._send_command)
-        self._refiner: Refiner | None = None
-        if config.refine.threshold:
-            self._refiner = Refiner(config.refine, self._store, commands, self._metrics)
-        self._teller: Teller | None = None
-        if config.gating.limit is not None:
-            self._teller = Teller(config.gating.limit, commands, self._metrics)
-        self._workers = Workers(
-            self._store,
-            self._condition,
-            config.workers,
-            topics=self._topics,
-            publish=self._send_result,
-            metrics=self._metrics,
-            log=log,
-            note=self._note,
-        )
-        self._ingest = Ingest(
-            self._store,
-            self._condition,
-            self._topics,
-            keys,
-            max_backlog=config.workers.max_backlog,
-            publish=self._send_ack,
-            wake=self._workers.wake,
-            metrics=self._metrics,
-            log=log,
-        )
-
+        store, metrics = self._store, self._metrics
+        refine, limit = config.refine, config.gating.limit
+        self._refiner = Refiner(refine, store, commands, metrics) if refine.threshold else None
+        self._teller = Teller(limit, commands, metrics) if limit is not None else None
+        self._workers = self._make_workers()
+        self._ingest = self._make_ingest(keys)
         self._retention = Retention(
             self._store.database,
             config.retention,
@@ -142,6 +115,39 @@ class Service:
             Ages(self._store.database, log),
             metrics=self._metrics,
             log=log,
+        )
+
+    def _open_store(self) -> Store:
+        path = self._config.store.path
+        if not self._held.enter_context(held(path)):
+            raise StoreError(f"{path}: another gateway uses it; stop it or change [store] path")
+        store = Store(path)
+        self._log.info("store_open", path=path, **store.requeue(self._bundles))
+        return store
+
+    def _make_workers(self) -> Workers:
+        return Workers(
+            self._store,
+            self._condition,
+            self._config.workers,
+            topics=self._topics,
+            publish=self._send_result,
+            metrics=self._metrics,
+            log=self._log,
+            note=self._note,
+        )
+
+    def _make_ingest(self, keys: Keys) -> Ingest:
+        return Ingest(
+            self._store,
+            self._condition,
+            self._topics,
+            keys,
+            max_backlog=self._config.workers.max_backlog,
+            publish=self._send_ack,
+            wake=self._workers.wake,
+            metrics=self._metrics,
+            log=self._log,
         )
 
     def run(self, stop: threading.Event) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rig.tiny import nested
 from tactic import app
 from tactic.evaluate import codec, pictures, rivals
 from tactic.evaluate.errors import EvaluationError, RivalMissingError
@@ -22,7 +22,6 @@ from tactic.evaluate.plot import run_plot, spread
 from tactic.evaluate.run import run_eval
 from tactic_codec import nest
 from tactic_codec.bundle import Bundle
-from tactic_codec.entropy import EntropyModel
 from tactic_codec.packet import HEADER_BYTES
 
 Fails = Callable[..., None]
@@ -90,18 +89,6 @@ def test_result_of_the_tiny_bundle(result: tuple[Path, dict[str, Any]]) -> None:
     # 36 x 44 pixels hold 99 symbols of each of 3 channels; its tables take 8 bits a symbol.
     assert points[-1]["bytes_stripped"] == pytest.approx(3 * 99, rel=0.05)
     assert points[-1]["bits_per_pixel"] == pytest.approx(8 * points[-1]["bytes"] / (36 * 44))
-
-
-def nested(tiny: Bundle, levels: int) -> Bundle:
-    """The tiny bundle with several rate levels; a symbol of any plane takes 8 bits."""
-    changes = {"levels": levels, "encoders": tiny.codec.encoders * nest.chains(levels)}
-    manifest = tiny.manifest.model_copy(update={"codec": tiny.codec.model_copy(update=changes)})
-    (model,) = tiny.models
-    models = tuple(
-        EntropyModel(model.tables, model.contexts * nest.layers(chain, levels))
-        for chain in range(nest.chains(levels))
-    )
-    return dataclasses.replace(tiny, manifest=manifest, models=models)
 
 
 def test_settings_are_levels_and_shares_of_what_is_refined(tiny_bundle: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from rig.tiny import nested
 from tactic.evaluate.errors import EvaluationError
 from tactic.evaluate.pictures import Album
 from tactic.refine.policy import Plan, choose, halves, judge
 from tactic.refine.run import Wanted, key_of, run_calibrate
 from tactic.refine.traces import First, Measuring, Traces, firsts, read, write
-from tactic_codec import nest
 from tactic_codec.bundle import Bundle
-from tactic_codec.entropy import EntropyModel
 from tactic_codec.errors import TacticError
 from tactic_gateway.task import Classifier, open_task
 
@@ -35,18 +33,6 @@ def traces(photos: int = 2000, telling: bool = True, key: str = "k") -> Traces:
     level_bytes = np.array([[1000], [700], [400], [300]]) + rng.integers(0, 10, (4, photos))
     first_bytes = level_bytes[[2, 3]] + 4
     return Traces(FIRSTS, level_bytes, first_bytes, right, score, hard < 0.9, key)
-
-
-def nested(tiny: Bundle, levels: int) -> Bundle:
-    """The tiny bundle with several rate levels."""
-    changes = {"levels": levels, "encoders": tiny.codec.encoders * nest.chains(levels)}
-    manifest = tiny.manifest.model_copy(update={"codec": tiny.codec.model_copy(update=changes)})
-    (model,) = tiny.models
-    models = tuple(
-        EntropyModel(model.tables, model.contexts * nest.layers(chain, levels))
-        for chain in range(nest.chains(levels))
-    )
-    return dataclasses.replace(tiny, manifest=manifest, models=models)
 
 
 def test_every_layer_but_the_last_makes_a_first_packet(tiny_bundle: Path) -> None:

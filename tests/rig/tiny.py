@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
-from tactic_codec.bundle import file_entry, write_manifest
+from tactic_codec import nest
+from tactic_codec.bundle import Bundle, file_entry, write_manifest
 from tactic_codec.entropy import EntropyModel, write_models
 from tactic_codec.manifest import Codec, Encoder, Geometry, Head, Manifest, Probe
 from tactic_codec.tables import Table, TableSet
@@ -103,3 +105,15 @@ def _manifest(root: Path) -> Manifest:
         probe=Probe(frames=frames, latents=latents),
         documents=(file_entry(root, "model-card.md"),),
     )
+
+
+def nested(tiny: Bundle, levels: int) -> Bundle:
+    """The tiny bundle with several rate levels; a symbol of any plane takes 8 bits."""
+    changes = {"levels": levels, "encoders": tiny.codec.encoders * nest.chains(levels)}
+    manifest = tiny.manifest.model_copy(update={"codec": tiny.codec.model_copy(update=changes)})
+    (model,) = tiny.models
+    models = tuple(
+        EntropyModel(model.tables, model.contexts * nest.layers(chain, levels))
+        for chain in range(nest.chains(levels))
+    )
+    return dataclasses.replace(tiny, manifest=manifest, models=models)
