@@ -38,16 +38,9 @@ def of_table2(rows: Sequence[Json]) -> list[str]:
             "without a limit: nothing can be said at the same bytes."
         )
     for row in (row for row in rows if "gain" in row):
-        low, high = row["gain_interval"] or (row["gain"], row["gain"])
-        against = f"against {row['method']} at {row['setting']}"
-        points = f"{_POINTS * row['gain']:+.1f} points"
-        if high < 0:
-            found.append(f"Training with the task did harm {against}: {points}.")
-        elif low <= 0:
-            found.append(
-                f"No gain of training with the task is shown {against}: {points}, "
-                f"interval {_POINTS * low:+.1f} to {_POINTS * high:+.1f}."
-            )
+        interval = row["gain_interval"] or (row["gain"], row["gain"])
+        where = f"against {row['method']} at {row['setting']}"
+        found += _not_shown(row["gain"], interval, where, "points")
     return found
 
 
@@ -55,16 +48,23 @@ def of_table3(rows: Sequence[Json]) -> list[str]:
     """Losses by which training with the task is not shown to help segmentation."""
     found = []
     for row in (row for row in rows if "miou_gain" in row):
-        low, high = row["miou_gain_interval"]
-        points = f"{_POINTS * row['miou_gain']:+.1f} points of mIoU"
-        if high < 0:
-            found.append(f"Training with the task did harm by {row['loss']}: {points}.")
-        elif low <= 0:
-            found.append(
-                f"No gain of training with the task is shown by {row['loss']}: {points}, "
-                f"interval {_POINTS * low:+.1f} to {_POINTS * high:+.1f}."
-            )
+        where = f"by {row['loss']}"
+        found += _not_shown(row["miou_gain"], row["miou_gain_interval"], where, "points of mIoU")
     return found
+
+
+def _not_shown(gain: float, interval: Sequence[float], where: str, unit: str) -> list[str]:
+    """What to say of a gain that is none, or may be none."""
+    low, high = interval
+    points = f"{_POINTS * gain:+.1f} {unit}"
+    if high < 0:
+        return [f"Training with the task did harm {where}: {points}."]
+    if low <= 0:
+        return [
+            f"No gain of training with the task is shown {where}: {points}, "
+            f"interval {_POINTS * low:+.1f} to {_POINTS * high:+.1f}."
+        ]
+    return []
 
 
 def of_beyond(rows: Sequence[Json]) -> list[str]:
