@@ -180,7 +180,10 @@ class Remote:
             client.subscribe([(self._topic[name], 1) for name in wanted])
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        name = message.topic.rpartition("/")[2]
+        try:
+            name = message.topic.rpartition("/")[2]
+        except UnicodeDecodeError:  # a broker that checks nothing
+            return
         if name == "res":
             self._heard.put(bytes(message.payload))
             return
