@@ -27,8 +27,15 @@ from tactic.demo.broker import Broker
 
 DATA = "TACTIC_DATA"
 WAIT_S = 60.0
+#: files with a test that takes a minute or more
+LONG = {"test_gating.py", "test_tutorial.py", "test_soak.py"}
 
 Report = pytest.TestReport
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, or one process would run it while the others have ended."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.hookimpl(wrapper=True)
