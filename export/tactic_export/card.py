@@ -8,6 +8,7 @@ from tactic_export.bundle import Plan
 from tactic_export.freeze import Frozen
 from tactic_export.parity import Parity
 from tactic_train.config import TrainConfig
+from tactic_train.from_bundle import is_bundle
 
 _IMAGENET_CLASSES = 1000
 
@@ -40,7 +41,12 @@ Images are of the train splits only ($TACTIC_DATA is the folder of the data sets
 
 def _training(trained: Sequence[TrainConfig]) -> str:
     first, parts = trained[0], []
-    if first.start:
+    if first.start and is_bundle(first.start):
+        parts.append(
+            f"Begun with the codec of the bundle `{first.start.name}`, whose model card and "
+            "licence tell what that was trained on.\n\n"
+        )
+    elif first.start:
         parts.append("The runs before these are not at hand.\n\n")
     for config in trained:
         begin = "" if config is first else ", begun with the codec of the run before"

@@ -20,6 +20,7 @@ from tactic_device import encoders
 from tactic_device.coder import Coder
 from tactic_device.fit import fit
 from tactic_device.sources import Shot
+from tactic_export import card
 from tactic_export import run as export_run
 from tactic_export.bundle import Plan, Staging, check
 from tactic_export.errors import ExportError
@@ -33,6 +34,7 @@ from tactic_train.loop import build
 from tactic_train.networks import PaperCodec
 
 PLAN = Plan("toy", "toy", ((32, 64), (64, 64)))
+SHIPPED = Path(__file__).parents[2] / "bundles/photo1000"
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +165,7 @@ def test_a_failure_leaves_the_old_bundle(
 
 
 def test_a_card_tells_of_the_runs_before(trained: Path, tmp_path: Path) -> None:
-    def card(start: Path, name: str) -> str:
+    def text_of(start: Path, name: str) -> str:
         config = json.loads((trained / "config.json").read_text())
         (tmp_path / name).mkdir()
         config |= {"name": name, "start": str(start)}
@@ -172,12 +174,18 @@ def test_a_card_tells_of_the_runs_before(trained: Path, tmp_path: Path) -> None:
         export(tmp_path / name, tmp_path / "bundle", PLAN, None, lambda line: None)
         return (tmp_path / "bundle/model-card.md").read_text()
 
-    text = card(trained, "second")
+    text = text_of(trained, "second")
     assert "Run `toy`: " in text
     assert "Run `second`, begun with the codec of the run before: " in text
     assert text.index("`toy`:") < text.index("`second`,")
     assert "not at hand" not in text
-    assert "The runs before these are not at hand." in card(tmp_path / "gone", "lonely")
+    assert "The runs before these are not at hand." in text_of(tmp_path / "gone", "lonely")
+
+
+def test_a_card_names_the_bundle_that_training_began_with(trained: Path) -> None:
+    config = json.loads((trained / "config.json").read_text()) | {"start": str(SHIPPED)}
+    text = card._training([TrainConfig.model_validate(config)])
+    assert text.startswith("Begun with the codec of the bundle `photo1000`, whose model card ")
 
 
 def test_the_new_bundle_replaces_the_old_one_whole(tmp_path: Path) -> None:

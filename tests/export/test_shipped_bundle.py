@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from tactic_codec import nest, stream
@@ -15,6 +17,9 @@ from tactic_codec.bundle import Bundle
 from tactic_codec.packet import HEADER_BYTES
 from tactic_export.pictures import report_pictures
 from tactic_export.runtimes import as_int8, run_onnx, run_tflite
+from tactic_train.errors import CheckpointError
+from tactic_train.from_bundle import load_bundle
+from tactic_train.networks import ARCHITECTURES
 
 ROOT = Path(__file__).parents[2] / "bundles/photo1000"
 ARCHIVE = "imagenet20_128_q90.zip"
@@ -138,3 +143,28 @@ def test_answers_are_as_reported(
     assert abs(np.mean(ours == labels) - parity["accuracy_int8"]) < 0.1
     assert abs(np.mean(ours == clean) - parity["agreement_int8"]) < 0.1
     assert abs(psnr_db - parity["psnr_db_int8"]) < 0.5
+
+
+def test_training_can_begin_with_it(bundle: Bundle) -> None:
+    """The same symbols, and the same pictures from them as the gateway makes."""
+    declared = bundle.codec
+    codec = ARCHITECTURES[declared.arch](channels=declared.channels, levels=declared.levels)
+    load_bundle(bundle.path, codec)
+    frames, latents = bundle.probe()
+    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    decoder = ort.InferenceSession(bundle.read(declared.decoder))
+    for number, symbols in enumerate(latents):
+        level = torch.full((len(frames), declared.channels), number)
+        with torch.no_grad():
+            found = codec.encode(pictures, level).round()
+            drawn = codec.decode(torch.from_numpy(symbols).float(), level)
+        assert (found.numpy() != symbols).mean() < 1e-3
+        theirs = decoder.run(None, {"latent": symbols, "level": level.numpy()})[0]
+        ours = (drawn * 255).round().clamp(0, 255).permute(0, 2, 3, 1).numpy()
+        assert np.abs(theirs.astype(np.int16) - ours).max() <= 1
+
+
+def test_a_bundle_of_another_network_is_no_start(bundle: Bundle) -> None:
+    other = ARCHITECTURES[bundle.codec.arch](channels=32, levels=bundle.codec.levels)
+    with pytest.raises(CheckpointError, match="channels 64, where the configuration has 32"):
+        load_bundle(bundle.path, other)

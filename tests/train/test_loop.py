@@ -18,12 +18,15 @@ from tactic_train import checkpoint, loop
 from tactic_train.batches import some_crops
 from tactic_train.config import TrainConfig
 from tactic_train.errors import CheckpointError, HeadError, TrainError
+from tactic_train.from_bundle import load_bundle
 from tactic_train.loop import RATES_LEARNING_RATE, build, train
+from tactic_train.networks import ARCHITECTURES
 from tactic_train.rounding import rounded
 from tactic_train.steps import WARM_UP_STEPS, learning_rate
 
 Toy = Callable[..., TrainConfig]
 LAPPED = {"arch": "lapped", "channels": 4, "levels": 3}
+BUNDLE = Path(__file__).parents[2] / "bundles/photo1000"
 
 DIE_AT_STEP_3 = """
 import os, signal, sys
@@ -302,6 +305,17 @@ def test_a_start_counts_by_its_content(toy: Toy, tmp_path: Path) -> None:
     assert a == b == file != checkpoint.digest(toy())
     (tmp_path / "b" / checkpoint.NAME).write_bytes(b"others")
     assert checkpoint.digest(toy(start=tmp_path / "b")) != a
+
+
+def test_training_begins_with_the_codec_of_a_bundle(toy: Toy, tmp_path: Path) -> None:
+    model = {"arch": "lapped", "channels": 64, "levels": 5}
+    still = {"steps": 1, "learning_rate": 1e-12, "distortion": 1.0, "beta": 0.1}
+    begun, _ = train(toy(model=model, stage=[still], start=BUNDLE), tmp_path / "run")
+    codec = ARCHITECTURES["lapped"](channels=64, levels=5)
+    load_bundle(BUNDLE, codec)
+    for name, value in codec.decoder.state_dict().items():
+        assert torch.allclose(begun.codec.decoder.state_dict()[name], value, atol=1e-6)
+    assert not begun.density.fresh
 
 
 def test_a_start_that_does_not_fit(toy: Toy, tmp_path: Path) -> None:

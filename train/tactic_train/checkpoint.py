@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from tactic_codec.bundle import MANIFEST
 from tactic_train.config import TrainConfig
 from tactic_train.errors import CheckpointError
+from tactic_train.from_bundle import is_bundle, load_bundle
 from tactic_train.step import System
 
 NAME = "checkpoint.pt"
@@ -112,14 +114,17 @@ def resume(out: Path, config: TrainConfig, system: System, optimiser: torch.opti
 
 
 def load_start(config: TrainConfig, system: System) -> None:
-    """Put the codec and the density that ``start`` names into a system.
+    """Put the codec that ``start`` names into a system, and the density of a run.
 
     Raises
     ------
-    CheckpointError
+    CheckpointError, BundleError
         It is missing, damaged, or of another network.
     """
     assert config.start
+    if is_bundle(config.start):
+        load_bundle(config.start, system.codec)
+        return
     path = _start_path(config.start)
     state = read(path)
     try:
@@ -133,6 +138,8 @@ def load_start(config: TrainConfig, system: System) -> None:
 
 
 def _start_path(start: Path) -> Path:
+    if is_bundle(start):
+        return start / MANIFEST
     return start / NAME if start.is_dir() else start
 
 

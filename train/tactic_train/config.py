@@ -121,8 +121,8 @@ class TrainConfig(Section):
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between two checkpoints."""
     start: Path | None = None
-    """A run's folder, or a checkpoint, whose codec and density to begin with; relative to the
-    working folder."""
+    """A run's folder, a checkpoint or a bundle whose codec to begin with; relative to the working
+    folder."""
     model: Model = Model()
     head: HeadConfig = HeadConfig()
     data: Data
