@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from paho.mqtt.client import (
@@ -150,8 +151,10 @@ class Broker:
         if self.connected:
             info = self._client.publish(self._topics.presence, OFFLINE, 1, True)
             deadline = time.monotonic() + timeout_s
-            while not info.is_published() and self.connected and time.monotonic() < deadline:
-                time.sleep(0.01)
+            # What the connection took with it raises.
+            with suppress(RuntimeError, ValueError):
+                while not info.is_published() and self.connected and time.monotonic() < deadline:
+                    time.sleep(0.01)
         self._client.disconnect()
         self._client.loop_stop()
 

@@ -112,7 +112,7 @@ class Broker:
 
         Retained ones are sent with QoS 1, others with QoS 0.
         """
-        while self._unsent and self._unsent[0].is_published():
+        while self._unsent and _is_settled(self._unsent[0]):
             self._unsent.popleft()
         if not self.connected or len(self._unsent) >= MOST_UNSENT:
             return "unsent"
@@ -130,7 +130,7 @@ class Broker:
         self._stopping = True
         deadline_s = time.monotonic() + timeout_s
         while self.connected and time.monotonic() < deadline_s:
-            if all(each.is_published() for each in self._unsent):
+            if all(map(_is_settled, self._unsent)):
                 break
             time.sleep(0.01)
         self._client.disconnect()
@@ -193,3 +193,11 @@ class Broker:
             place = f"{self._config.host}:{self._config.port}"
             remedy = "what comes meanwhile is sent again by its node; check [mqtt] and the broker"
             self._log.warning("mqtt_down", broker=place, cause=cause, remedy=remedy)
+
+
+def _is_settled(sent: MQTTMessageInfo) -> bool:
+    """Whether a message was sent, or was lost with its connection."""
+    try:
+        return sent.is_published()
+    except (RuntimeError, ValueError):
+        return True

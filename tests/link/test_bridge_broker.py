@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from tactic.broker import setup
 from tactic.demo.broker import free_port, mosquitto
@@ -230,3 +230,14 @@ def test_a_topic_that_is_no_text_is_let_go() -> None:
     for topic in (b"\xff", b"fine"):
         made._on_message(made._client, None, MQTTMessage(topic=topic))
     assert heard == [("fine", b"")]
+
+
+def test_what_a_connection_took_with_it_does_not_stop_the_next_messages() -> None:
+    made = Broker(Mqtt(), "bridge", (), lambda t, p: None, Log(io.StringIO()))
+    lost = MQTTMessageInfo(1)
+    lost.rc = MQTTErrorCode.MQTT_ERR_CONN_LOST
+    made._unsent.append(lost)
+    assert made.publish("topic", b"") == "unsent"  # there is no connection
+    assert not made._unsent
+    made._unsent.append(lost)
+    made.stop(0.1)
