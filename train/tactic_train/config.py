@@ -12,11 +12,13 @@ from tactic_codec.config import Section
 #: the level field of a packet has three bits
 MOST_LEVELS = 8
 
+Arch = Literal["paper", "lapped", "block"]
+
 
 class Model(Section):
     """The codec network."""
 
-    arch: Literal["paper", "lapped", "block"] = "lapped"
+    arch: Arch = "lapped"
     channels: int = Field(default=64, ge=1, le=256)
     """Channels of the latent."""
     step: float = Field(default=0.4, gt=0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tactic.reproduce.cell import Cell, Figures, Part, Place
 from tactic.reproduce.gallery import Photos
+from tactic.reproduce.ours import ARCH
 from tactic.reproduce.preset import ANSWERED, HeadChoice, Ours
 from tactic_train.heads import Head, make_head
 from tactic_train.networks import ARCHITECTURES, Codec
@@ -43,7 +44,7 @@ class Cost(Cell):
         """Count and time."""
         side, head_px = self.photos.side_px, self.head_px
         head = make_head(self.head.name, self.photos.classes)
-        ours = ARCHITECTURES["lapped"](channels=self.ours.channels, levels=self.ours.levels)
+        ours = ARCHITECTURES[ARCH](channels=self.ours.channels, levels=self.ours.levels)
         paper = ARCHITECTURES["paper"](channels=self.channels, levels=1)
         place.say(f"{self.name}: timing networks on one thread")
         threads = torch.get_num_threads()

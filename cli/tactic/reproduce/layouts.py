@@ -151,6 +151,7 @@ def levels(rows: Sequence[Json]) -> str:
 
 _PARTS = {
     "nothing": "nothing",
+    "overlap": "overlap of the encoder's windows: `block`, a quarter of its work",
     "task": "the task: distortion and rate alone, then the head",
     "teacher": "the teacher: labels alone",
     "maps": "the teacher's inner maps",

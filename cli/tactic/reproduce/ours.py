@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tactic.reproduce.cell import Json, Place
@@ -12,15 +13,27 @@ from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.preset import DRAWN, JOINT, Ours
 from tactic_train import checkpoint
-from tactic_train.config import Model, Stage, TrainConfig
+from tactic_train.config import Arch, Model, Stage, TrainConfig
 
-#: part of the training → what its stages with the head are without it
-PARTS: dict[str, Json] = {
-    "task": {"alpha": 0.0, "features": 0.0, "task": "teacher", "head": "frozen"},
-    "teacher": {"features": 0.0, "task": "labels"},
-    "maps": {"features": 0.0},
-    "rounding": {"rounding": "noise"},
-    "tail": {"tail_drop": 0.0},
+ARCH: Arch = "lapped"
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """What is otherwise in a training without a part."""
+
+    stages: Json = field(default_factory=dict)
+    """Of the stages with the head."""
+    arch: Arch = ARCH
+
+
+PARTS = {
+    "overlap": Without(arch="block"),
+    "task": Without({"alpha": 0.0, "features": 0.0, "task": "teacher", "head": "frozen"}),
+    "teacher": Without({"features": 0.0, "task": "labels"}),
+    "maps": Without({"features": 0.0}),
+    "rounding": Without({"rounding": "noise"}),
+    "tail": Without({"tail_drop": 0.0}),
 }
 
 
@@ -68,10 +81,14 @@ class OurCodec(Codec):
     def plan(self, place: Place) -> TrainConfig:
         """With rate levels and labels."""
         ours = self.ours
-        model = Model(arch="lapped", channels=ours.channels, levels=ours.levels, step=ours.step)
+        model = Model(arch=self._arch, channels=ours.channels, levels=ours.levels, step=ours.step)
         stages = self._joint if self.start else ours.begin + self._joint
         head = self.clean.weights(place)
         return self._config(place, model, stages, ours.batch, self.start, head)
+
+    @property
+    def _arch(self) -> Arch:
+        return ARCH
 
     @property
     def _joint(self) -> tuple[Stage, ...]:
@@ -116,11 +133,20 @@ class Shorter(OurCodec):
 
     @property
     def _joint(self) -> tuple[Stage, ...]:
-        changed = PARTS[self.without] if self.without else {}
         return tuple(
-            stage.model_copy(update={"steps": math.ceil(self.share * stage.steps), **changed})
+            stage.model_copy(
+                update={"steps": math.ceil(self.share * stage.steps), **self._otherwise.stages}
+            )
             for stage in self.ours.joint
         )
+
+    @property
+    def _arch(self) -> Arch:
+        return self._otherwise.arch
+
+    @property
+    def _otherwise(self) -> Without:
+        return PARTS[self.without] if self.without else Without()
 
 
 def _content(start: Path) -> str:
