@@ -131,12 +131,21 @@ def train(
             "of your own. Instead of the file's head."
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="A bundle, or the folder of a training run, whose codec goes on to learn instead "
+            "of one from the beginning."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the file's seed.")] = None,
 ) -> None:
     """Train a codec for photos of your own, or go on where the output folder stands."""
     with packages_of("train"):
         from tactic_train.run import train_from_file
-    path = train_from_file(config, out, sources=tuple(data or ()), head=head, seed=seed)
+    path = train_from_file(
+        config, out, sources=tuple(data or ()), head=head, start=start, seed=seed
+    )
     print(f"trained: {path}")
 
 

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
 from tactic_export.bundle import Plan, Staging, check, seal, write_files, write_json
 from tactic_export.card import model_card
-from tactic_export.errors import ExportError
 from tactic_export.freeze import freeze
 from tactic_export.parity import Parity, measure
 from tactic_export.pictures import report_pictures, training_crops
@@ -81,10 +79,10 @@ def load_run(run: Path) -> tuple[TrainConfig, System]:
 
     Raises
     ------
-    ExportError, CheckpointError
+    CheckpointError
         A file is missing or damaged; the message names it.
     """
-    config = _read_config(run)
+    config = checkpoint.read_config(run)
     state = checkpoint.read(run / checkpoint.NAME)
     system = build(config)
     checkpoint.load_weights(system, state)
@@ -93,21 +91,7 @@ def load_run(run: Path) -> tuple[TrainConfig, System]:
 
 def _before(config: TrainConfig) -> list[TrainConfig]:
     """The runs that led to the one it began with, as far as they are at hand; oldest first."""
-    if config.start is None or not (config.start / "config.json").is_file():
+    if config.start is None or not (config.start / checkpoint.CONFIG).is_file():
         return []
-    before = _read_config(config.start)
+    before = checkpoint.read_config(config.start)
     return [*_before(before), before]
-
-
-def _read_config(run: Path) -> TrainConfig:
-    path = run / "config.json"
-    try:
-        return TrainConfig.model_validate_json(path.read_bytes())
-    except OSError as fault:
-        raise ExportError(f"{path}: {fault.strerror}; name the folder of a training run") from fault
-    except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ExportError(
-            f"{path}: {where}: {first['msg']}; name the folder of a training run"
-        ) from fault

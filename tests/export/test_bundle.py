@@ -253,8 +253,8 @@ def _no_config(run: Path) -> None:
         (_garbage, CheckpointError, "checkpoint.pt: damaged"),
         (_no_checkpoint, CheckpointError, "checkpoint.pt: no such checkpoint"),
         (_another_network, CheckpointError, "of another network"),
-        (_unknown_key, ExportError, "config.json: colour: .*; name the folder of a training run"),
-        (_no_config, ExportError, "config.json: No such file.*; name the folder of a training"),
+        (_unknown_key, CheckpointError, "config.json: colour: .*; name the folder of a training"),
+        (_no_config, CheckpointError, "config.json: No such file.*; name the folder of a training"),
     ],
 )
 def test_runs_that_are_none(

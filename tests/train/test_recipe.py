@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from tactic_train import checkpoint, recipe
-from tactic_train.config import TrainConfig
-from tactic_train.errors import DataError, HeadError
+from tactic_train.config import Model, TrainConfig
+from tactic_train.errors import CheckpointError, DataError, HeadError
 from tactic_train.run import train_from_file
 
 Lines = list[str]
+SHIPPED = Path(__file__).parents[2] / "bundles/photo1000"
 SMALL = "torchvision:mobilenet_v3_small"
 SHORT = """
 name = "short"
@@ -140,6 +141,25 @@ def test_from_photos_alone_to_figures(
     assert "recipe short: 4 steps" in shown and "head alone" in shown
 
 
+def test_a_codec_that_draws_goes_on(photos: Path, tmp_path: Path) -> None:
+    said: Lines = []
+    source = (f"imagefolder:{photos}",)
+    fresh = recipe.choose(source, SMALL, said.append)
+    config = recipe.choose(source, SMALL, said.append, SHIPPED)
+    model = config.model
+    assert (model.arch, model.channels, model.levels) == ("lapped", 64, 5)
+    assert config.stage == tuple(stage for stage in fresh.stage if stage.alpha)
+    assert [stage.head for stage in config.stage] == ["alone", "frozen", "frozen"]
+    assert said[-1].endswith(f"learns the classes first, codec begins with {SHIPPED}")
+    run = tmp_path / "run"
+    run.mkdir()
+    own = config.model_copy(update={"model": Model(arch="block", channels=8, levels=2)})
+    (run / "config.json").write_text(own.model_dump_json())
+    assert recipe.choose(source, SMALL, said.append, run).model == own.model
+    with pytest.raises(CheckpointError, match="name the folder of a training run"):
+        recipe.choose(source, SMALL, said.append, tmp_path / "absent")
+
+
 def test_there_is_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="give --data PHOTOS or a configuration file"):
         train_from_file(None, tmp_path)
@@ -153,7 +173,9 @@ def test_a_file_keeps_its_stages_where_photos_and_head_are_given(
 ) -> None:
     (tmp_path / "train.toml").write_text(as_toml(toy(head={"name": "nobody", "classes": 2})))
     out = tmp_path / "out"
-    train_from_file(tmp_path / "train.toml", out, sources=(str(photos / "train"),), head=SMALL)
+    file, sources = tmp_path / "train.toml", (str(photos / "train"),)
+    start = train_from_file(file, tmp_path / "start", sources=sources, head=SMALL).parent
+    train_from_file(file, out, sources=sources, head=SMALL, start=start)
     written = TrainConfig.model_validate_json((out / "config.json").read_text())
-    assert (written.name, written.head.name) == ("toy", SMALL)
+    assert (written.name, written.head.name, written.start) == ("toy", SMALL, start)
     assert written.data.sources == (f"imagefolder:{photos / 'train'}",)

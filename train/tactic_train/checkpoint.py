@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
-from tactic_codec.bundle import MANIFEST
-from tactic_train.config import TrainConfig
+from tactic_codec.bundle import MANIFEST, Bundle
+from tactic_train.config import Model, TrainConfig
 from tactic_train.errors import CheckpointError
 from tactic_train.from_bundle import is_bundle, load_bundle
 from tactic_train.step import System
 
 NAME = "checkpoint.pt"
+CONFIG = "config.json"
 
 
 def digest(config: TrainConfig) -> str:
@@ -55,7 +57,7 @@ def save(
     buffer = io.BytesIO()
     torch.save(state, buffer)
     replace_file(out / NAME, buffer.getvalue())
-    replace_file(out / "config.json", config.model_dump_json(indent=2).encode() + b"\n")
+    replace_file(out / CONFIG, config.model_dump_json(indent=2).encode() + b"\n")
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -111,6 +113,44 @@ def resume(out: Path, config: TrainConfig, system: System, optimiser: torch.opti
     load_weights(system, state)
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])
+
+
+def read_config(run: Path) -> TrainConfig:
+    """The configuration of a run, from its folder.
+
+    Raises
+    ------
+    CheckpointError
+        It is missing or damaged.
+    """
+    path = run / CONFIG
+    try:
+        return TrainConfig.model_validate_json(path.read_bytes())
+    except OSError as fault:
+        raise CheckpointError(
+            f"{path}: {fault.strerror}; name the folder of a training run"
+        ) from fault
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CheckpointError(
+            f"{path}: {where}: {first['msg']}; name the folder of a training run"
+        ) from fault
+
+
+def model_of(start: Path) -> Model:
+    """The codec network of a bundle or of the folder of a run.
+
+    Raises
+    ------
+    CheckpointError, BundleError
+        There is none, or it is damaged.
+    """
+    if not is_bundle(start):
+        return read_config(start).model
+    codec = Bundle.open(start).codec
+    named = {"arch": codec.arch, "channels": codec.channels, "levels": codec.levels}
+    return Model.model_validate(named)
 
 
 def load_start(config: TrainConfig, system: System) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tactic_train import imagenet
+from tactic_train.checkpoint import model_of
 from tactic_train.config import TrainConfig
 from tactic_train.data import KINDS, SPLITS, open_source
 from tactic_train.errors import DataError, HeadError
@@ -40,7 +41,9 @@ def name_kind(text: str) -> str:
     return f"imagefolder:{text}" if named else f"unlabelled:{text}"
 
 
-def choose(sources: tuple[str, ...], head: str, say: Callable[[str], None]) -> TrainConfig:
+def choose(
+    sources: tuple[str, ...], head: str, say: Callable[[str], None], start: Path | None = None
+) -> TrainConfig:
     """Choose a recipe and fill in photos and head.
 
     Parameters
@@ -51,11 +54,14 @@ def choose(sources: tuple[str, ...], head: str, say: Callable[[str], None]) -> T
         Name of the head.
     say : callable
         Takes a line that tells what was chosen.
+    start : Path, optional
+        A bundle or a run whose codec is to go on. It draws already, so the stages that teach that
+        are left out.
 
     Raises
     ------
-    DataError, HeadError
-        There are no images, or the head could learn its classes from nothing.
+    DataError, HeadError, CheckpointError, BundleError
+        There are no images, the head could learn its classes from nothing, or there is no start.
     """
     opened = [open_source(expand(text)) for text in sources]
     names = sorted({name for source in opened for name in source.classes})
@@ -73,12 +79,19 @@ def choose(sources: tuple[str, ...], head: str, say: Callable[[str], None]) -> T
         )
     path = OWN_CLASSES if fresh else PUBLISHED_HEAD
     recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    chosen = {"head": {"name": head, "classes": classes}, "data": {"sources": sources}}
+    chosen: dict[str, object] = {
+        "head": {"name": head, "classes": classes},
+        "data": {"sources": sources},
+    }
+    if start:
+        taught = [stage for stage in recipe["stage"] if stage.get("alpha")]
+        chosen |= {"start": start, "model": model_of(start), "stage": taught}
     config = TrainConfig.model_validate(recipe | chosen)
     train, val = sum(len(s.train) for s in opened), sum(len(s.val) for s in opened)
     say(f"photos: {train} to train on, {val} to judge by, {_listed(names)}")
     does = "learns the classes first" if fresh else "stays as it is"
-    say(f"recipe {path.stem}: {config.steps} steps; head {head} {does}")
+    begins = f", codec begins with {start}" if start else ""
+    say(f"recipe {path.stem}: {config.steps} steps; head {head} {does}{begins}")
     return config
 
 

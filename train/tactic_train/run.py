@@ -28,6 +28,7 @@ def train_from_file(
     *,
     sources: tuple[str, ...] = (),
     head: str | None = None,
+    start: Path | None = None,
     seed: int | None = None,
 ) -> Path:
     """Train as ``train.toml`` says, or go on where ``out`` stands; then measure.
@@ -42,6 +43,8 @@ def train_from_file(
         Instead of ``data.sources``, where there is any; a folder or a zip as such will do.
     head : str, optional
         Instead of ``head.name``.
+    start : Path, optional
+        Instead of ``start``: a bundle or a run whose codec goes on.
     seed : int, optional
         Instead of ``seed``.
 
@@ -51,10 +54,10 @@ def train_from_file(
 
     Raises
     ------
-    ConfigError, DataError, HeadError, CheckpointError, TrainError
+    ConfigError, DataError, HeadError, CheckpointError, BundleError, TrainError
         Each message is one line that names the cause and the remedy.
     """
-    config = _configure(config_path, tuple(map(recipe.name_kind, sources)), head)
+    config = _configure(config_path, tuple(map(recipe.name_kind, sources)), head, start)
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
     system, photos = train(config, out)
@@ -64,13 +67,15 @@ def train_from_file(
     return out / checkpoint.NAME
 
 
-def _configure(path: Path | None, sources: tuple[str, ...], head: str | None) -> TrainConfig:
+def _configure(
+    path: Path | None, sources: tuple[str, ...], head: str | None, start: Path | None
+) -> TrainConfig:
     if path is None:
         if not sources:
             raise DataError("nothing to train on: give --data PHOTOS or a configuration file")
         shows = PartialState().is_main_process
         console = Console(quiet=not shows, highlight=False, soft_wrap=True)
-        return recipe.choose(sources, head or DEFAULT_HEAD, console.print)
+        return recipe.choose(sources, head or DEFAULT_HEAD, console.print, start)
     config = load(path, TrainConfig)
     if sources:
         data = config.data.model_copy(update={"sources": sources})
@@ -78,7 +83,7 @@ def _configure(path: Path | None, sources: tuple[str, ...], head: str | None) ->
     if head:
         named = config.head.model_copy(update={"name": head})
         config = config.model_copy(update={"head": named})
-    return config
+    return config.model_copy(update={"start": start}) if start else config
 
 
 def write_metrics(config: TrainConfig, system: System, photos: Photos, path: Path) -> None:
