@@ -47,7 +47,7 @@ app.add_typer(link_app, name="link")
 app.add_typer(refine_app, name="refine")
 app.add_typer(gate_app, name="gate")
 
-RIVALS = ("jpeg", "webp", "avif")
+RIVALS = ("jpeg", "webp", "avif", "jpeg2000")
 FIGURES = (".png", ".svg")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file (TOML).")]
@@ -183,7 +183,10 @@ def evaluate(
     ],
     match: Annotated[str, typer.Option(help="Only pictures whose name begins so.")] = "",
     against: Annotated[
-        str, typer.Option(help="Codecs to compare with, separated by commas.")
+        str,
+        typer.Option(
+            help="Codecs to compare with, separated by commas: jpeg, webp, avif, jpeg2000."
+        ),
     ] = "jpeg,webp,avif",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many pictures, drawn by a fixed seed.")

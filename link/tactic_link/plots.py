@@ -23,9 +23,16 @@ _COLOURS = {
     "jpeg": "#D55E00",
     "webp": "#009E73",
     "avif": "#B5629B",
+    "jpeg2000": "#A07800",
     "head": "#606060",
 }
-_NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "head": "head on the node"}
+_NAMES = {
+    "jpeg": "JPEG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "jpeg2000": "JPEG 2000",
+    "head": "head on the node",
+}
 _HOUR_S = 3600.0
 #: shorter contacts than this share of the figure would not be seen
 _LEAST_SHARE = 0.002

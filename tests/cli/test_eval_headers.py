@@ -52,6 +52,18 @@ def test_avif(picture: NDArray[np.uint8]) -> None:
     assert 200 < len(file) - headers.avif_data_bytes(file) < 400
 
 
+@pytest.mark.parametrize("quality", [20, 30])
+def test_jpeg2000(picture: NDArray[np.uint8], quality: int) -> None:
+    file = files.jpeg2000(picture, quality)
+    tile = file.index(b"\xff\x90")
+    part_bytes = int.from_bytes(file[tile + 6 : tile + 10], "big")
+    assert tile + part_bytes + 2 == len(file)
+    # The header of the tile-part is SOT, of 12 bytes, and SOD, of 2.
+    assert headers.jpeg2000_tile_bytes(file) == part_bytes - 14 + 4
+    seen = files.decode(file)
+    assert 10 * np.log10(255**2 / ((seen - picture.astype(float)) ** 2).mean()) > quality - 1
+
+
 def test_avif_with_long_and_open_boxes() -> None:
     long = b"\x00\x00\x00\x01mdat" + (16 + 5).to_bytes(8, "big") + b"12345"
     last = b"\x00\x00\x00\x00mdat" + b"123"
@@ -64,9 +76,17 @@ def test_tactic() -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [headers.jpeg_scan_bytes, headers.webp_frame_bytes, headers.avif_data_bytes]
+    "count",
+    [
+        headers.jpeg_scan_bytes,
+        headers.webp_frame_bytes,
+        headers.avif_data_bytes,
+        headers.jpeg2000_tile_bytes,
+    ],
 )
-@pytest.mark.parametrize("file", [b"", b"\xff\xd8\xff\xd9", b"RIFF", b"\x00\x00\x00\x09free"])
+@pytest.mark.parametrize(
+    "file", [b"", b"\xff\xd8\xff\xd9", b"\xff\x4f\xff\xd9", b"RIFF", b"\x00\x00\x00\x09free"]
+)
 def test_other_bytes_are_refused(count: object, file: bytes) -> None:
     assert callable(count)
     with pytest.raises(ValueError, match=r"JPEG|WebP|AVIF"):

@@ -1,4 +1,4 @@
-"""Whole files of other people's codecs, as Pillow writes them: JPEG, WebP, AVIF."""
+"""Whole files of other people's codecs, as Pillow writes them: JPEG, WebP, AVIF, JPEG 2000."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ def avif(pixels: NDArray[np.uint8], quality: int) -> bytes:
     """Encode as AVIF, 4:2:0, at ``AVIF_SPEED``."""
     return _save(
         pixels, "AVIF", quality=quality, speed=AVIF_SPEED, subsampling="4:2:0", max_threads=1
+    )
+
+
+def jpeg2000(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode as a bare JPEG 2000 codestream, 9/7 wavelet; ``quality`` is the PSNR to reach, dB."""
+    return _save(
+        pixels,
+        "JPEG2000",
+        quality_mode="dB",
+        quality_layers=[quality],
+        irreversible=True,
+        mct=1,
+        no_jp2=True,
     )
 
 

@@ -11,6 +11,8 @@ JPEG   all markers and tables before the scan, and the end marker   the scan, an
                                                                     width and height
 WebP   20 bytes: RIFF and chunk header                              the VP8 frame
 AVIF   all boxes but ``mdat``, and the header of that               the AV1 data
+J2K    the main header, that of the tile, and the end marker        the tile, and 4 bytes for
+                                                                    width and height
 ====== ============================================================ =========================
 
 A JPEG's optimised Huffman tables depend on the picture; taking them off too is generous to it.
@@ -20,10 +22,11 @@ from __future__ import annotations
 
 from tactic_codec.packet import HEADER_BYTES
 
-_JPEG_SIZE_BYTES = 4
+_SIZE_BYTES = 4
 _SOI, _EOI, _SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
 _WEBP_HEADER_BYTES = 20
 _LONG_BOX, _LAST_BOX = 1, 0
+_SOC, _EOC, _SOD = b"\xff\x4f", b"\xff\xd9", b"\xff\x93"
 
 
 def packet_payload_bytes(packet_bytes: int) -> int:
@@ -47,7 +50,7 @@ def jpeg_scan_bytes(file: bytes) -> int:
             raise ValueError("JPEG without a scan")
         marker = file[at + 1]
         at += 2 + int.from_bytes(file[at + 2 : at + 4], "big")
-    return len(file) - len(_EOI) - at + _JPEG_SIZE_BYTES
+    return len(file) - len(_EOI) - at + _SIZE_BYTES
 
 
 def webp_frame_bytes(file: bytes) -> int:
@@ -61,6 +64,24 @@ def webp_frame_bytes(file: bytes) -> int:
     if not (file.startswith(b"RIFF") and file[8:16] == b"WEBPVP8 "):
         raise ValueError("not a plain lossy WebP file")
     return len(file) - _WEBP_HEADER_BYTES
+
+
+def jpeg2000_tile_bytes(file: bytes) -> int:
+    """Bytes of the only tile of a JPEG 2000 codestream (ITU-T T.800, annex A), and 4 for its size.
+
+    Raises
+    ------
+    ValueError
+        Not such a codestream.
+    """
+    if not (file.startswith(_SOC) and file.endswith(_EOC)):
+        raise ValueError("not a whole JPEG 2000 codestream")
+    at = len(_SOC)
+    while (marker := file[at : at + 2]) != _SOD:
+        if at + 4 > len(file) or marker[0] != 0xFF:
+            raise ValueError("JPEG 2000 without a tile")
+        at += 2 + int.from_bytes(file[at + 2 : at + 4], "big")
+    return len(file) - len(_EOC) - at - len(_SOD) + _SIZE_BYTES
 
 
 def avif_data_bytes(file: bytes) -> int:

@@ -20,9 +20,9 @@ _DPI = 200
 _INK, _FAINT = "#303030", "#707070"
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _OURS = ("#0072B2", "#56B4E9", "#003A5D", "#5D3FD3")
-_THEIRS = {"jpeg": "#D55E00", "webp": "#009E73", "avif": "#B5629B"}
+_THEIRS = {"jpeg": "#D55E00", "webp": "#009E73", "avif": "#B5629B", "jpeg2000": "#A07800"}
 _OTHER = "#808080"
-_NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
+_NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
 _TICKS = [step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5)]
 _ACCURACY = {
     "class": "accuracy",

@@ -1,4 +1,4 @@
-"""JPEG, WebP and AVIF at several qualities and sizes.
+"""JPEG, WebP, AVIF and JPEG 2000 at several qualities and sizes.
 
 At very few bytes each of them does better on a smaller picture that is enlarged again afterwards.
 Pictures are made smaller by the mean over areas and enlarged bilinearly.
@@ -35,6 +35,7 @@ RIVALS = {
     "jpeg": Rival(files.jpeg, headers.jpeg_scan_bytes, (2, 5, 10, 15, 25, 50, 75)),
     "webp": Rival(files.webp, headers.webp_frame_bytes, (0, 5, 10, 20, 35, 50, 75)),
     "avif": Rival(files.avif, headers.avif_data_bytes, (5, 12, 20, 27, 35, 45, 60)),
+    "jpeg2000": Rival(files.jpeg2000, headers.jpeg2000_tile_bytes, (20, 22, 24, 26, 28, 31, 35)),
 }
 
 

@@ -14,7 +14,7 @@ from tactic_link.preset import Preset
 from tactic_link.scenario import DAY_S, Scenario, contacts_of, read_start, read_station, with_orbit
 
 OUT = Path("out/link")
-RIVALS = ("jpeg", "webp", "avif")
+RIVALS = ("jpeg", "webp", "avif", "jpeg2000")
 _MB = 1e6
 
 

@@ -24,7 +24,7 @@ from tactic_link.traces import ANSWER_BYTES
 
 OURS = "tactic"
 PAPER = "paper's model"
-NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
+NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
 #: way of counting → what is counted of the others, and of ours
 COUNTS = {
     "strict": ("bytes_stripped", "bytes"),

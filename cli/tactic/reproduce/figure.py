@@ -17,6 +17,7 @@ _COLOURS = {
     "JPEG": "#D55E00",
     "WebP": "#009E73",
     "AVIF": "#B5629B",
+    "JPEG 2000": "#A07800",
     "paper's model": "#56B4E9",
     "tactic": "#0072B2",
 }

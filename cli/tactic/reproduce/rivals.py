@@ -18,7 +18,7 @@ from tactic_train.tune import Pictures, Tuning
 
 
 class File(Cell):
-    """JPEG (optimised Huffman tables), WebP (method 6) or AVIF at one quality and size."""
+    """JPEG (optimised Huffman tables), WebP (method 6) or another at one quality and size."""
 
     clean: CleanHead
     codec: str
