@@ -3,7 +3,7 @@
 # make check  the same without the tests
 # make bench  how fast the entropy coder is
 # make fuzz   a million mutated packets, and as many streams into the C decoder under sanitisers
-# make soak   a million frames through a node: memory and descriptors stay; half a day
+# make soak   a million frames through a node: memory and descriptors stay; half an hour
 # make chaos  node, broker and gateway killed again and again: some minutes, two idle cores
 # make pi-test an emulated Raspberry Pi beside this machine; needs root, and ten minutes
 # make wheels what a node installs: dist/*.whl for x86-64, for 64-bit ARM, and for anything else
