@@ -30,8 +30,7 @@ ACCURACY = (0.6, 0.9)
 def cells(toy_preset: Preset) -> Cells:
     two = {
         "betas": (1 / 32, 1.0),
-        "rivals": {"jpeg": (5, 10), "webp": (0, 5)},
-        "scales": (1.0,),
+        "rivals": {"jpeg": ((5, 1.0), (10, 1.0)), "webp": ((0, 1.0), (5, 1.0))},
         "ours": toy_preset.ours.model_copy(update={"levels": 2}),
     }
     return Cells(toy_preset.model_copy(update=two))
@@ -102,6 +101,17 @@ def test_ratios_are_counted_in_three_ways(cells: Cells) -> None:
     assert rows["JPEG"]["bd_rate_strict"] < rows["WebP"]["bd_rate_strict"] < 0
     assert rows["JPEG"]["bd_rate_strict_interval"][1] < -0.5
     assert set(rows) == {"JPEG", "WebP", "paper's model"}
+
+
+def test_every_head_is_tuned_for_as_long(cells: Cells) -> None:
+    plan = EXPERIMENTS["beyond"].plan(cells)
+    tuned = [cell for cell in plan if hasattr(cell, "tune")]
+    assert {cell.name.partition("-")[0] for cell in tuned} == {
+        *("none", "ours", "aware", "jpeg", "webp")
+    }
+    assert {cell.tune for cell in tuned} == {cells.preset.long_tune}
+    shorter = {cell.digest for cell in EXPERIMENTS["fig2"].plan(cells)}
+    assert shorter & {cell.digest for cell in plan} == {cells.clean(1).digest}
 
 
 def test_notes_own_up(cells: Cells) -> None:

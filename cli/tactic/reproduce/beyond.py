@@ -78,11 +78,10 @@ def methods(cells: Cells) -> dict[str, list[tuple[str, Cell]]]:
             *((f"level {cell.level}, {cell.share:.0%} sent", cell) for cell in cells.cut(seed)),
         ]
     }
-    for codec, qualities in preset.rivals.items():
+    for codec, settings in preset.rivals.items():
         found[NAMES[codec]] = [
             (_setting(quality, scale), cells.file(codec, quality, scale, seed))
-            for scale in preset.scales
-            for quality in qualities
+            for quality, scale in settings
         ]
     found[PAPER] = [(beta_name(beta), cells.aware(beta, seed)) for beta in preset.betas]
     return found

@@ -228,6 +228,7 @@ def fig2(cells: Cells) -> list[Cell]:
 
 def beyond(cells: Cells) -> list[Cell]:
     """Our codec against JPEG, WebP and AVIF, each at several sizes, and the paper's model."""
+    cells = replace(cells, preset=cells.preset.tuned_for_long())
     preset, seed = cells.preset, cells.preset.seeds[0]
     return [
         cells.clean(seed),
@@ -239,9 +240,8 @@ def beyond(cells: Cells) -> list[Cell]:
         *(cells.aware(beta, seed) for beta in preset.betas),
         *(
             cells.file(codec, quality, scale, seed)
-            for codec, qualities in preset.rivals.items()
-            for scale in preset.scales
-            for quality in qualities
+            for codec, settings in preset.rivals.items()
+            for quality, scale in settings
         ),
     ]
 

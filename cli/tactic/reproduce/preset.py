@@ -87,10 +87,10 @@ class Preset(Section):
     limited_beta: float = 1 / 32
     """The rate-limited point of ``table2``; the other is β = 0. At larger ones a codec that knows
     no task gives up drawing: a bit costs more than it saves in L_D."""
-    rivals: Mapping[str, tuple[int, ...]]
-    """Codec → qualities, for ``beyond``."""
-    scales: tuple[float, ...]
-    """Sizes at which they are run, relative to the photo's sides."""
+    long_tune: Tuning
+    """The same for ``beyond``: our codec's head has learned for long by then, so every head may."""
+    rivals: Mapping[str, tuple[tuple[int, float], ...]]
+    """Codec → qualities, each with a size relative to the photo's sides, for ``beyond``."""
     ours: Ours
     shares: tuple[float, ...] = (0.75, 0.5)
     """Of the bytes of each of our packets that has layers to leave off, each with its head."""
@@ -103,6 +103,10 @@ class Preset(Section):
     """Rough speed of training a codec (``drawn``), codec and head (``joint``) and a head
     (``tuned``), of a head's answers (``answered``) and of coding (``coded``); it only makes the
     estimates of ``--list``."""
+
+    def tuned_for_long(self) -> Preset:
+        """The preset of ``beyond``."""
+        return self.model_copy(update={"tune": self.long_tune})
 
     def on_roads(self) -> Preset:
         """The preset of ``table3``."""

@@ -81,6 +81,10 @@ def _ours_stages(
     return (first,), (second, third, fourth)
 
 
+def _at_sizes(*qualities: int) -> tuple[tuple[int, float], ...]:
+    return tuple((quality, scale) for scale in (1.0, 0.75, 0.5) for quality in qualities)
+
+
 _CPU_STAGES = _ours_stages((600, 1600, 2400, 200))
 _GPU_STAGES = _ours_stages((4000, 6000, 4000, 600))
 
@@ -143,8 +147,12 @@ CPU = Preset(
     draw=Training(steps=2400, batch=16, learning_rate=1e-3, final_learning_rate=1e-4, crop_px=64),
     train=Training(steps=1200, batch=16, learning_rate=1e-4, final_learning_rate=1e-6),
     table_crops=400,
-    rivals={"jpeg": (5, 10, 25, 50), "webp": (0, 5, 20, 50), "avif": (12, 27, 45)},
-    scales=(1.0, 0.5),
+    long_tune=Tuning(steps=1400, batch=16, learning_rate=1e-4, head_px=128),
+    rivals={
+        "jpeg": ((5, 1.0), (10, 1.0), (25, 1.0), (25, 0.5), (50, 0.5)),
+        "webp": ((0, 1.0), (5, 1.0), (20, 1.0), (20, 0.5), (50, 0.5)),
+        "avif": ((12, 1.0), (27, 1.0), (45, 1.0), (45, 0.5)),
+    },
     ours=Ours(
         channels=64, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], joint=_CPU_STAGES[1]
     ),
@@ -166,13 +174,13 @@ GPU = Preset(
     draw=Training(steps=2000, batch=32, learning_rate=1e-3, final_learning_rate=3e-4),
     train=Training(steps=2000, batch=32, learning_rate=3e-4, final_learning_rate=1e-5),
     table_crops=2000,
+    long_tune=Tuning(steps=1500, batch=32, learning_rate=3e-4, head_px=128),
     rivals={
-        "jpeg": (2, 5, 10, 15, 25, 50),
-        "webp": (0, 5, 10, 20, 35, 50),
-        "avif": (5, 12, 20, 27, 35, 45),
-        "jpeg2000": (20, 22, 24, 26, 28, 31),
+        "jpeg": _at_sizes(2, 5, 10, 15, 25, 50),
+        "webp": _at_sizes(0, 5, 10, 20, 35, 50),
+        "avif": _at_sizes(5, 12, 20, 27, 35, 45),
+        "jpeg2000": _at_sizes(20, 22, 24, 26, 28, 31),
     },
-    scales=(1.0, 0.75, 0.5),
     ours=Ours(
         channels=64, levels=5, step=0.15, batch=32, begin=_GPU_STAGES[0], joint=_GPU_STAGES[1]
     ),
@@ -194,6 +202,7 @@ PAPER = GPU.model_copy(
         "head": HeadChoice(name="torchvision:inception_v3", weights="$INCEPTION_V3"),
         "clean": Tuning(steps=6000, batch=32, learning_rate=1e-3, head_px=299),
         "tune": Tuning(steps=2000, batch=32, learning_rate=1e-3, head_px=299),
+        "long_tune": Tuning(steps=8000, batch=32, learning_rate=1e-3, head_px=299),
         "draw": Training(steps=8000, batch=32, learning_rate=1e-3, final_learning_rate=1e-3),
         "train": Training(steps=16_000, batch=32, learning_rate=1e-3, final_learning_rate=1e-5),
         "ours": GPU.ours.model_copy(
