@@ -44,6 +44,7 @@ drain_s = 600.0
 [encoder]
 runtime = "auto"
 [mqtt]
+host = "127.0.0.1"
 port = {port}
 [outbox]
 path = "outbox"
