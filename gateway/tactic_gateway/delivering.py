@@ -60,8 +60,18 @@ def deliver(remote: Remote, path: Path, patience_s: float, say: Say) -> dict[str
     offer = {"manifest": text.decode(), "signature": signature.decode()}
     _send(remote, bundle, offer, patience_s, say)
     digest = hashlib.sha256(text).hexdigest()
-    trial_s = float(_done(remote.call("activate", {"manifest": digest}, patience_s))["trial_s"])
-    say(f"tested; on trial for {trial_s:g} s")
+    return try_out(remote, digest, patience_s, say)
+
+
+def try_out(remote: Remote, digest: str, patience_s: float, say: Say) -> dict[str, Any]:
+    """Have a bundle that a node holds tried, and wait for the end; see `deliver`."""
+    response = remote.call("activate", {"manifest": digest}, patience_s)
+    if (response.status, response.reason) == ("rejected", "boot"):
+        # It has started again since it was asked, and its answer was lost: a trial is over by that.
+        trial_s = 0.0
+    else:
+        trial_s = float(_done(response)["trial_s"])
+        say(f"tested; on trial for {trial_s:g} s")
     found = _wait_for_end(remote, digest, trial_s + patience_s)
     if found["outcome"] != "kept":
         raise NodeError(f"{remote.node}: {found['outcome']}: {found.get('reason')}")
@@ -81,7 +91,10 @@ def _wait_for_end(remote: Remote, digest: str, patience_s: float) -> dict[str, A
             if time.monotonic() > deadline_s:
                 raise
         if time.monotonic() > deadline_s:
-            raise NodeError(f"{remote.node}: the trial does not end; see its log")
+            raise NodeError(
+                f"{remote.node}: the trial does not end, or never began; see its log, then install "
+                "the bundle again"
+            )
 
 
 def _send(

@@ -119,10 +119,10 @@ def test_training_configuration(fails: Fails, tmp_path: Path) -> None:
 def test_export(fails: Fails, tmp_path: Path) -> None:
     export = ("export", tmp_path, "--out", tmp_path / "bundle")
     words = ("config.json: No such file", "name the folder of a training run")
-    fails(BUNDLE, words, *export)
+    fails(TRAINING, words, *export)
     (tmp_path / "config.json").write_text("{}")
     words = ("config.json: name: Field required", "name the folder of a training run")
-    fails(BUNDLE, words, *export)
+    fails(TRAINING, words, *export)
     fails(CONFIG, ("--geometry 12x: write WIDTHxHEIGHT",), *export, "--geometry", "12x")
 
 
