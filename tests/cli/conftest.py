@@ -107,7 +107,7 @@ def toy_preset(two_classes: Path, road_scenes: Path) -> Preset:
     tune = {"steps": 2, "batch": 4, "learning_rate": 1e-3, "head_px": 32}
     training = {"steps": 2, "batch": 4, "learning_rate": 1e-3, "final_learning_rate": 1e-4}
     ours = CPU.ours.model_dump()
-    for stage in (*ours["begin"], *ours["joint"]):
+    for stage in (*ours["begin"], *ours["taught"]):
         stage.update(steps=1, head_px=[32])
     roads = CPU.roads.model_dump() | {"clean": tune, "tune": tune, "draw": training}
     roads["photos"] |= {"source": f"camvid:{road_scenes}", "side_px": 32, "tuned_on": 8}
@@ -121,7 +121,7 @@ def toy_preset(two_classes: Path, road_scenes: Path) -> Preset:
             "seeds": (1, 2),
             "clean": tune,
             "tune": tune,
-            "long_tune": tune | {"steps": 3},
+            "head": {"name": "efficientnet_lite0"},
             "channels": 4,
             "draw": training,
             "train": training,

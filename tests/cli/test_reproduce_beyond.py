@@ -109,9 +109,7 @@ def test_every_head_is_tuned_for_as_long(cells: Cells) -> None:
     assert {cell.name.partition("-")[0] for cell in tuned} == {
         *("none", "ours", "aware", "jpeg", "webp")
     }
-    assert {cell.tune for cell in tuned} == {cells.preset.long_tune}
-    shorter = {cell.digest for cell in EXPERIMENTS["fig2"].plan(cells)}
-    assert shorter & {cell.digest for cell in plan} == {cells.clean(1).digest}
+    assert {cell.tune for cell in tuned} == {cells.preset.tune}
 
 
 def test_notes_own_up(cells: Cells) -> None:

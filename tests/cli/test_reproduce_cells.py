@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -217,6 +218,13 @@ def test_a_task_is_all_that_aware_training_adds(toy_preset: Preset, lab: Lab) ->
     assert (stage["alpha"], stage["distortion"], stage["beta"]) == (1, 1, 1)
 
 
+def test_a_bundle_can_be_the_start(toy_preset: Preset) -> None:
+    bundle = Path(__file__).parents[2] / "bundles/photo1000"
+    begun = Cells(toy_preset, bundle).ours(1)[0].codec
+    manifest = (bundle / "manifest.json").read_bytes()
+    assert begun.configuration()["start"] == hashlib.sha256(manifest).hexdigest()
+
+
 def test_workers_change_no_digest_and_a_start_counts_by_content(
     toy_preset: Preset, tmp_path: Path
 ) -> None:
@@ -305,10 +313,21 @@ def test_published_weights_get_a_new_last_layer(tmp_path: Path) -> None:
     save_weights(published, tmp_path / "five.pt")
     choice = HeadChoice(name="efficientnet_lite0", weights=str(tmp_path / "five.pt"))
     own = published.state_dict()
-    found = fresh_head(choice, 3, tmp_path).state_dict()
+    found = fresh_head(choice, "abc", tmp_path).state_dict()
     changed = {name for name, value in found.items() if not torch.equal(value, own[name])}
     assert changed == {"net._fc.weight", "net._fc.bias"}
     assert len(found["net._fc.bias"]) == 3
     (tmp_path / "five.pt").write_bytes(b"none")
     with pytest.raises(ReproduceError, match=r"five\.pt: not a state dictionary"):
-        fresh_head(choice, 3, tmp_path)
+        fresh_head(choice, "abc", tmp_path)
+
+
+def test_a_head_can_begin_with_the_published_rows_of_its_classes(tmp_path: Path) -> None:
+    choice = HeadChoice(name="efficientnet_lite0", published_rows=True)
+    picture = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        asked = fresh_head(choice, ("n02086240", "goldfish"), tmp_path)(picture, 64)
+        whole = make_head("efficientnet_lite0")(picture, 64)
+    torch.testing.assert_close(asked, whole[:, [155, 1]])
+    with pytest.raises(ReproduceError, match="class a: no published row"):
+        fresh_head(choice, ("n02086240", "a"), tmp_path)

@@ -35,7 +35,7 @@ def digest(config: TrainConfig) -> str:
     values = config.model_dump(mode="json")
     del values["start"]
     if config.start:
-        values["start"] = _sha256(_start_path(config.start))
+        values["start"] = _sha256(start_path(config.start))
     if config.head.weights:
         values["head"]["weights"] = _sha256(config.head.weights)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
@@ -165,7 +165,7 @@ def load_start(config: TrainConfig, system: System) -> None:
     if is_bundle(config.start):
         load_bundle(config.start, system.codec)
         return
-    path = _start_path(config.start)
+    path = start_path(config.start)
     state = read(path)
     try:
         system.codec.load_state_dict(state["codec"])
@@ -177,7 +177,8 @@ def load_start(config: TrainConfig, system: System) -> None:
         ) from fault
 
 
-def _start_path(start: Path) -> Path:
+def start_path(start: Path) -> Path:
+    """The file that tells two starts apart: a bundle's manifest, or a run's checkpoint."""
     if is_bundle(start):
         return start / MANIFEST
     return start / NAME if start.is_dir() else start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,18 +15,21 @@ from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Gallery, Photos
 from tactic.reproduce.judging import HEAD, tune_and_judge, tuned_images
 from tactic.reproduce.preset import ANSWERED, TUNED, HeadChoice
+from tactic_train import imagenet
 from tactic_train.checkpoint import replace_file
 from tactic_train.heads import Head, make_head, measure_statistics
+from tactic_train.heads.weights import Weights
 from tactic_train.tune import Tuning
 
 #: γ of eq. 10 → name
 LOSSES = {1.0: "wce", 0.0: "dice", 0.5: "both"}
 _OTHERS = "published.pt"
 _MEASURED = 32
+_PUBLISHED_CLASSES = 1000
 
 
 class CleanHead(Cell):
-    """A published network with a new last layer, tuned on uncompressed photos."""
+    """A published network, cut to the classes of the photos, tuned on uncompressed ones."""
 
     files: ClassVar[tuple[str, ...]] = (HEAD,)
     photos: Photos
@@ -53,7 +57,7 @@ class CleanHead(Cell):
         """Tune and judge."""
         gallery = place.gallery(self.photos)
         torch.manual_seed(self.seed)
-        head = fresh_head(self.head, self.photos.classes, place.folder(self))
+        head = fresh_head(self.head, gallery.classes, place.folder(self))
         if head.fresh:
             some = torch.from_numpy(gallery.train[:_MEASURED]).permute(0, 3, 1, 2).float() / 255
             measure_statistics(head, head.to_input(some, self.clean.head_px))
@@ -105,38 +109,55 @@ def uncompressed(gallery: Gallery, judged: Json) -> Figures:
     )
 
 
-def fresh_head(choice: HeadChoice, classes: int, folder: Path) -> Head:
-    """A network with published weights and a new last layer of random ones.
+def fresh_head(choice: HeadChoice, classes: Sequence[str], folder: Path) -> Head:
+    """A network with published weights; its last layer is new, or the published rows of classes.
 
     Parameters
     ----------
     choice : HeadChoice
-    classes : int
+    classes : sequence of str
+        WordNet ids or English names.
     folder : Path
-        For the weights with the new layer, where the published ones are of other classes.
+        For the weights with the other last layer.
 
     Raises
     ------
-    HeadError, ReproduceError
+    HeadError
+    ReproduceError
+        Published rows are asked of a class that is not ImageNet's.
     """
-    head = make_head(choice.name, classes)
+    head = make_head(choice.name, len(classes))
     path = weights_file(choice)
-    if path is None:
+    if path is None and not choice.published_rows:
         return head
-    published = _read(path)
-    own = {k.removeprefix("net."): v for k, v in head.state_dict().items() if k.startswith("net.")}
-    merged = {
-        name: published[name] if _fits(published.get(name), value) else value
-        for name, value in own.items()
-    }
+    published = _net(make_head(choice.name)) if path is None else _read(path)
+    rows = _rows(classes) if choice.published_rows else None
+    merged = {}
+    for name, own in _net(head).items():
+        value = published.get(name)
+        if value is not None and rows is not None and len(value) == _PUBLISHED_CLASSES:
+            value = value[rows]
+        merged[name] = value if value is not None and value.shape == own.shape else own
     buffer = io.BytesIO()
     torch.save(merged, buffer)
     replace_file(folder / _OTHERS, buffer.getvalue())
-    return make_head(choice.name, classes, folder / _OTHERS)
+    return make_head(choice.name, len(classes), folder / _OTHERS)
 
 
-def _fits(weight: torch.Tensor | None, own: torch.Tensor) -> bool:
-    return weight is not None and weight.shape == own.shape
+def _net(head: Head) -> Weights:
+    return {k.removeprefix("net."): v for k, v in head.state_dict().items() if k.startswith("net.")}
+
+
+def _rows(classes: Sequence[str]) -> torch.Tensor:
+    """Indices of classes among ImageNet's."""
+    found = [imagenet.class_index(name) for name in classes]
+    for name, index in zip(classes, found, strict=True):
+        if index is None:
+            raise ReproduceError(
+                f"class {name}: no published row is known for it; "
+                "take the photos that docs/reproduce.md names"
+            )
+    return torch.tensor(found)
 
 
 def weights_file(choice: HeadChoice) -> Path | None:

@@ -22,7 +22,7 @@ from tactic_train.tune import Pictures, Tuning
 class Learned(Cell):
     """A codec that is fixed now, at one rate level.
 
-    The head is the one that was trained with the codec, or else the clean one; both are then
+    The head is the one that was trained with the codec, or else the clean one; either is then
     tuned by the same schedule.
     """
 
@@ -100,4 +100,4 @@ class Learned(Cell):
         return packets.Packets.of(system, self.level, models)
 
     def _head(self, system: System, place: Place) -> Head:
-        return self.clean.load(place) if isinstance(self.codec, Agnostic) else system.head
+        return system.head if isinstance(self.codec, Aware) else self.clean.load(place)

@@ -23,13 +23,13 @@ class Without:
     """What is otherwise in a training without a part."""
 
     stages: Json = field(default_factory=dict)
-    """Of the stages with the head."""
+    """Of the stages that the head teaches."""
     arch: Arch = ARCH
 
 
 PARTS = {
     "overlap": Without(arch="block"),
-    "task": Without({"alpha": 0.0, "features": 0.0, "task": "teacher", "head": "frozen"}),
+    "task": Without({"alpha": 0.0, "features": 0.0, "task": "teacher"}),
     "teacher": Without({"features": 0.0, "task": "labels"}),
     "maps": Without({"features": 0.0}),
     "rounding": Without({"rounding": "noise"}),
@@ -38,12 +38,12 @@ PARTS = {
 
 
 class OurCodec(Codec):
-    """Ours: one encoder, several rate levels, trained jointly with the head."""
+    """Ours: one encoder, several rate levels, taught by the clean head, which stays as it is."""
 
     clean: CleanHead
     ours: Ours
     start: Path | None
-    """A run to begin with instead of the first stages; counts by its content."""
+    """A run or bundle to begin with instead of the first stages; counts by its content."""
 
     @property
     def name(self) -> str:
@@ -62,13 +62,13 @@ class OurCodec(Codec):
     @property
     def rate_weight(self) -> float:
         """β at the finest level, in the end."""
-        return self.ours.joint[-1].beta
+        return self.ours.taught[-1].beta
 
     def images(self) -> dict[str, int]:
-        """Drawn, then codec and head."""
-        joint = sum(stage.steps for stage in self._joint) * self.ours.batch
+        """Drawn, then taught."""
+        taught = sum(stage.steps for stage in self._taught) * self.ours.batch
         drawn = sum(stage.steps for stage in self.ours.begin) * self.ours.batch
-        return {JOINT: joint, DRAWN: 0 if self.start else drawn}
+        return {JOINT: taught, DRAWN: 0 if self.start else drawn}
 
     def configuration(self) -> Json:
         """The start by its content; stages that are left out do not count."""
@@ -82,7 +82,7 @@ class OurCodec(Codec):
         """With rate levels and labels."""
         ours = self.ours
         model = Model(arch=self._arch, channels=ours.channels, levels=ours.levels, step=ours.step)
-        stages = self._joint if self.start else ours.begin + self._joint
+        stages = self._taught if self.start else ours.begin + self._taught
         head = self.clean.weights(place)
         return self._config(place, model, stages, ours.batch, self.start, head)
 
@@ -91,8 +91,8 @@ class OurCodec(Codec):
         return ARCH
 
     @property
-    def _joint(self) -> tuple[Stage, ...]:
-        return self.ours.joint
+    def _taught(self) -> tuple[Stage, ...]:
+        return self.ours.taught
 
 
 class OneLevel(OurCodec):
@@ -107,7 +107,7 @@ class OneLevel(OurCodec):
         return f"{super()._kind}-only{self.level}"
 
     @property
-    def _joint(self) -> tuple[Stage, ...]:
+    def _taught(self) -> tuple[Stage, ...]:
         return tuple(
             stage.model_copy(
                 update={
@@ -116,12 +116,12 @@ class OneLevel(OurCodec):
                     "tail_drop": 0.0,
                 }
             )
-            for stage in self.ours.joint
+            for stage in self.ours.taught
         )
 
 
 class Shorter(OurCodec):
-    """Ours, trained with the head for a share of the steps, and without one part or none."""
+    """Ours, taught for a share of the steps, and without one part or none."""
 
     without: str | None
     """Of ``PARTS``."""
@@ -132,12 +132,12 @@ class Shorter(OurCodec):
         return f"{super()._kind}-shorter" + (f"-no-{self.without}" if self.without else "")
 
     @property
-    def _joint(self) -> tuple[Stage, ...]:
+    def _taught(self) -> tuple[Stage, ...]:
         return tuple(
             stage.model_copy(
                 update={"steps": math.ceil(self.share * stage.steps), **self._otherwise.stages}
             )
-            for stage in self.ours.joint
+            for stage in self.ours.taught
         )
 
     @property
@@ -150,10 +150,10 @@ class Shorter(OurCodec):
 
 
 def _content(start: Path) -> str:
-    path = start / checkpoint.NAME if start.is_dir() else start
+    path = checkpoint.start_path(start)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as fault:
         raise ReproduceError(
-            f"{path}: {fault.strerror}; name the folder of a training run with --start"
+            f"{path}: {fault.strerror}; name a bundle or the folder of a run with --start"
         ) from fault

@@ -228,7 +228,6 @@ def fig2(cells: Cells) -> list[Cell]:
 
 def beyond(cells: Cells) -> list[Cell]:
     """Our codec against JPEG, WebP and AVIF, each at several sizes, and the paper's model."""
-    cells = replace(cells, preset=cells.preset.tuned_for_long())
     preset, seed = cells.preset, cells.preset.seeds[0]
     return [
         cells.clean(seed),

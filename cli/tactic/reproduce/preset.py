@@ -16,11 +16,13 @@ DRAWN, JOINT, TUNED, ANSWERED, CODED = "drawn", "joint", "tuned", "answered", "c
 
 
 class HeadChoice(Section):
-    """The task network, before its new last layer is tuned."""
+    """The task network, before it is tuned to the photos' classes."""
 
     name: str
     weights: str | None = None
     """A state dictionary of other classes to begin with; environment variables are expanded."""
+    published_rows: bool = False
+    """The last layer begins with its published rows of these classes, not with random ones."""
 
 
 class Training(Section):
@@ -35,7 +37,7 @@ class Training(Section):
 
 
 class Ours(Section):
-    """How our codec is trained for ``beyond`` and ``fig2``."""
+    """How our codec is trained for ``beyond``, ``fig2``, ``levels`` and ``parts``."""
 
     channels: int
     levels: int
@@ -43,7 +45,8 @@ class Ours(Section):
     batch: int
     begin: tuple[Stage, ...]
     """Left out where ``--start`` gives trained weights."""
-    joint: tuple[Stage, ...]
+    taught: tuple[Stage, ...]
+    """With the clean head, which stays as it is and teaches."""
 
 
 class Roads(Section):
@@ -87,8 +90,6 @@ class Preset(Section):
     limited_beta: float = 1 / 32
     """The rate-limited point of ``table2``; the other is β = 0. At larger ones a codec that knows
     no task gives up drawing: a bit costs more than it saves in L_D."""
-    long_tune: Tuning
-    """The same for ``beyond``: our codec's head has learned for long by then, so every head may."""
     rivals: Mapping[str, tuple[tuple[int, float], ...]]
     """Codec → qualities, each with a size relative to the photo's sides, for ``beyond``."""
     ours: Ours
@@ -103,10 +104,6 @@ class Preset(Section):
     """Rough speed of training a codec (``drawn``), codec and head (``joint``) and a head
     (``tuned``), of a head's answers (``answered``) and of coding (``coded``); it only makes the
     estimates of ``--list``."""
-
-    def tuned_for_long(self) -> Preset:
-        """The preset of ``beyond``."""
-        return self.model_copy(update={"tune": self.long_tune})
 
     def on_roads(self) -> Preset:
         """The preset of ``table3``."""
