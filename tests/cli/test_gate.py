@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tactic.evaluate.errors import EvaluationError
-from tactic.gate.choose import THRESHOLDS, Sweep, choose, cross, least
+from tactic.gate.choose import THRESHOLDS, Sweep, choose, cross, find, least
 from tactic.gate.clip import Clip, read, write
 from tactic.gate.plot import draw
 from tactic.gate.replay import Figures, bound, judge, replay, total
-from tactic.gate.run import Wanted, find, measure, run_calibrate
+from tactic.gate.run import Wanted, measure, run_calibrate
 
 
 def scene(seed: int = 1, frames: int = 200, name: str = "scene") -> Clip:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tactic.demo.broker import Broker
-from tactic.gate.choose import THRESHOLDS
-from tactic.gate.run import Wanted, find, measure
+from tactic.gate.choose import THRESHOLDS, find
+from tactic.gate.run import Wanted, measure
 
 if TYPE_CHECKING:
     from conftest import Site

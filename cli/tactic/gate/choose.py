@@ -114,3 +114,39 @@ def cross(sweeps: Sequence[Sweep]) -> list[Verdict]:
         names = ", ".join(other.name for other in others)
         found.append(Verdict(names, each.name, THRESHOLDS[n], each.told[n]))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What came of it.
+
+    Attributes
+    ----------
+    sweeps : list of Sweep
+        Of the clips; of its halves, where there is one clip.
+    verdicts : list of Verdict
+    threshold : float
+        Chosen on everything: what to set.
+    """
+
+    sweeps: list[Sweep]
+    verdicts: list[Verdict]
+    threshold: float
+
+    @property
+    def together(self) -> Figures:
+        """All clips, each by a threshold that was chosen without it."""
+        return total(each.figures for each in self.verdicts)
+
+
+def find(clips: list[Clip], limit: float, delay_s: float) -> Findings:
+    """Choose and judge; one clip is judged half by half.
+
+    Raises
+    ------
+    EvaluationError
+        No threshold keeps what is wanted.
+    """
+    parts = clips if len(clips) > 1 else [clips[0].half(0), clips[0].half(1)]
+    sweeps = [sweep(part, limit, delay_s) for part in parts]
+    return Findings(sweeps, cross(sweeps), THRESHOLDS[choose(sweeps)])

@@ -6,9 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from tactic.gate.choose import THRESHOLDS
+from tactic.gate.choose import THRESHOLDS, Findings
 from tactic.gate.replay import Figures, total
-from tactic.gate.run import Findings
 
 _SIZE_IN = (7.6, 4.8)
 _INK, _FAINT = "#303030", "#707070"

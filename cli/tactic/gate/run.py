@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tactic.evaluate import about
-from tactic.gate.choose import THRESHOLDS, Sweep, Verdict, choose, cross, sweep
+from tactic.gate.choose import THRESHOLDS, Findings, find
 from tactic.gate.clip import Clip, Measuring, key_of, read, write
-from tactic.gate.replay import Figures, total
+from tactic.gate.replay import Figures
 from tactic_codec.bundle import Bundle
 
 _SHOWN = 4
@@ -29,29 +29,6 @@ class Wanted:
     geometry: str | None
     limit: float
     delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What came of it.
-
-    Attributes
-    ----------
-    sweeps : list of Sweep
-        Of the clips; of its halves, where there is one clip.
-    verdicts : list of Verdict
-    threshold : float
-        Chosen on everything: what to set.
-    """
-
-    sweeps: list[Sweep]
-    verdicts: list[Verdict]
-    threshold: float
-
-    @property
-    def together(self) -> Figures:
-        """All clips, each by a threshold that was chosen without it."""
-        return total(each.figures for each in self.verdicts)
 
 
 def run_calibrate(wanted: Wanted, kept: Path | None, figure: Path | None, as_json: bool) -> None:
@@ -77,19 +54,6 @@ def run_calibrate(wanted: Wanted, kept: Path | None, figure: Path | None, as_jso
 
         save(draw(found), figure)
     print(json.dumps(_result(wanted, found)) if as_json else _text(wanted, found))
-
-
-def find(clips: list[Clip], limit: float, delay_s: float) -> Findings:
-    """Choose and judge; one clip is judged half by half.
-
-    Raises
-    ------
-    EvaluationError
-        No threshold keeps what is wanted.
-    """
-    parts = clips if len(clips) > 1 else [clips[0].half(0), clips[0].half(1)]
-    sweeps = [sweep(part, limit, delay_s) for part in parts]
-    return Findings(sweeps, cross(sweeps), THRESHOLDS[choose(sweeps)])
 
 
 def measure(wanted: Wanted, kept: Path | None) -> list[Clip]:
