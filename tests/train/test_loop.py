@@ -326,3 +326,9 @@ def test_a_start_that_does_not_fit(toy: Toy, tmp_path: Path) -> None:
         train(toy(model=model, start=tmp_path / "first"), tmp_path / "other")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         train(toy(start=tmp_path / "nowhere"), tmp_path / "none")
+
+
+def test_the_size_that_the_gateway_shows_its_head_is_set_by_the_configuration(toy: Toy) -> None:
+    assert build(toy()).head.input_px == 224
+    head = {"name": "efficientnet_lite0", "input_px": 160}
+    assert build(toy(head=head)).head.input_px == 160

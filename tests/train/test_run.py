@@ -41,7 +41,7 @@ def test_from_a_file_to_figures(
     levels = json.loads((out / "metrics.json").read_text())["levels"]
     assert [metrics["level"] for metrics in levels] == [0, 1]
     for metrics in levels:
-        assert (metrics["images"], metrics["labelled"], metrics["head_px"]) == (4, 4, 32)
+        assert (metrics["images"], metrics["labelled"], metrics["head_px"]) == (4, 4, 224)
         assert 0 <= metrics["accuracy"] <= 1
         assert metrics["bytes_per_image"] > 0
     assert list((out / "tensorboard").iterdir())

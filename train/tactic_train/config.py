@@ -37,6 +37,9 @@ class HeadConfig(Section):
     weights: Path | None = None
     """A state dictionary to start from (``.safetensors`` or ``.pt``), relative to the working
     folder; none: as published."""
+    input_px: int | None = Field(default=None, ge=32)
+    """Side of the square that a head which classifies gets to see on the gateway; none: what it was
+    published for."""
 
 
 class Data(Section):

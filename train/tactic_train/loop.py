@@ -41,6 +41,7 @@ def build(config: TrainConfig) -> System:
     codec = ARCHITECTURES[model.arch](channels=model.channels, levels=model.levels)
     density = LogisticMixture(model.channels, model.levels)
     head = make_head(config.head.name, config.head.classes, config.head.weights)
+    head.input_px = config.head.input_px or head.input_px
     asked = [stage for stage in config.stage if stage.alpha > 0]
     # A head that is tuned on reconstructions is taught by what it was before; any other by itself.
     moved = itertools.dropwhile(lambda stage: stage.head != "tuned", asked)

@@ -94,7 +94,7 @@ def write_metrics(config: TrainConfig, system: System, photos: Photos, path: Pat
     """
     last, chosen = config.stage[-1], judges(config, photos)
     PartialState().print(f"measuring on {len(chosen)} images")
-    metrics = evaluate(system, chosen, max(last.head_px) if last.alpha else None)
+    metrics = evaluate(system, chosen, system.head.input_px if last.alpha else None)
     levels = [dataclasses.asdict(level) for level in metrics]
     checkpoint.replace_file(path, json.dumps({"levels": levels}, indent=2).encode())
 
