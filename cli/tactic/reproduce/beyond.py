@@ -83,7 +83,8 @@ def methods(cells: Cells) -> dict[str, list[tuple[str, Cell]]]:
             (_setting(quality, scale), cells.file(codec, quality, scale, seed))
             for quality, scale in settings
         ]
-    found[PAPER] = [(beta_name(beta), cells.aware(beta, seed)) for beta in preset.betas]
+    if preset.betas:
+        found[PAPER] = [(beta_name(beta), cells.aware(beta, seed)) for beta in preset.betas]
     return found
 
 

@@ -12,16 +12,18 @@ from tactic.rooms import packages_of
 
 app = typer.Typer(no_args_is_help=True, help="The paper's experiments, and ours beside them.")
 
-PRESETS = ("cpu", "gpu", "paper")
+PRESETS = ("cpu", "gpu", "paper", "aerial")
 OUT = Path("out/reproduce")
 
-Preset = Annotated[str, typer.Option(help="Sizes of everything: cpu, gpu or paper.")]
+Preset = Annotated[
+    str, typer.Option(help="Sizes of everything: cpu, gpu or paper; aerial: as cpu, RSSCN7.")
+]
 Out = Annotated[Path, typer.Option(help="Folder of results; what is done there is not run again.")]
 OneCell = Annotated[str | None, typer.Option("--cell", help="Run only this cell.")]
 Listing = Annotated[bool, typer.Option("--list", help="Show the cells and run none.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object only.")]
 Start = Annotated[
-    Path | None, typer.Option(help="Folder of a training run that our codec begins with.")
+    Path | None, typer.Option(help="Bundle or training run that our codec begins with.")
 ]
 
 

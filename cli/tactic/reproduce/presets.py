@@ -1,4 +1,4 @@
-"""The numbers of the experiments at three sizes: two cores, one GPU, and the paper's own."""
+"""The numbers of the experiments: for two cores, one GPU, the paper's own; and aerial scenes."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def _at_sizes(*qualities: int) -> tuple[tuple[int, float], ...]:
 
 _CPU_STAGES = _ours_stages((600, 1600, 2400, 200))
 _GPU_STAGES = _ours_stages((4000, 6000, 4000, 600))
+_AERIAL_STAGES = _ours_stages((600, 800, 500, 100))
 
 _CAMVID = Photos(
     source="camvid:$TACTIC_DATA/camvid_q95.zip",
@@ -212,4 +213,27 @@ PAPER = GPU.model_copy(
     }
 )
 
-PRESETS = {preset.name: preset for preset in (CPU, GPU, PAPER)}
+AERIAL = CPU.model_copy(
+    update={
+        "name": "aerial",
+        "photos": Photos(
+            source="imagefolder:out/aerial/photos",
+            match="",
+            classes=7,
+            side_px=128,
+            tuned_on=2240,
+            judged_by=560,
+        ),
+        "head": HeadChoice(name="efficientnet_lite0"),
+        "clean": Tuning(steps=300, batch=16, learning_rate=3e-4, head_px=160),
+        "tune": Tuning(steps=200, batch=16, learning_rate=1e-4, head_px=160),
+        "betas": (),
+        "rivals": {
+            "jpeg": ((5, 1.0), (10, 1.0), (15, 1.0), (25, 1.0), (25, 0.5), (50, 0.5)),
+            "webp": ((0, 1.0), (5, 1.0), (20, 1.0), (5, 0.5), (20, 0.5), (50, 0.5)),
+        },
+        "ours": CPU.ours.model_copy(update={"taught": _AERIAL_STAGES[1]}),
+    }
+)
+
+PRESETS = {preset.name: preset for preset in (CPU, GPU, PAPER, AERIAL)}
