@@ -141,3 +141,16 @@ def test_links_lead_somewhere() -> None:
             assert other.exists(), f"{path}: {target}"
             if anchor and other.suffix == ".md":
                 assert anchor in anchors(other), f"{path}: {target}"
+
+
+@pytest.mark.usefixtures("data")
+def test_aerial_scenes_are_split_as_their_data_set_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = [
+        text for language, text in blocks(ROOT / "docs/satellite.md") if language == "python"
+    ]
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    photos = tmp_path / "out/aerial/photos"
+    assert [len([*photos.glob(f"{split}/?*/*.jpg")]) for split in ("train", "val")] == [2240, 560]
