@@ -58,8 +58,8 @@ def short_recipe() -> str:
     recipe = (ROOT / "train/tactic_train/recipes/own-classes.toml").read_text()
     short, stages = re.subn(r"^steps = \d+$", "steps = 2", recipe, flags=re.MULTILINE)
     assert stages == 4
-    short, sizes = re.subn(r"^head_px = .*$", "head_px = [64]", short, flags=re.MULTILINE)
-    assert sizes == 3
+    short, sizes = re.subn(r"^input_px = \d+", "input_px = 64", short, flags=re.MULTILINE)
+    assert sizes == 1
     return short
 
 

@@ -25,6 +25,8 @@ checkpoint_every = 2
 arch = "paper"
 channels = 4
 levels = 3
+[head]
+input_px = 32
 [[stage]]
 steps = 2
 learning_rate = 1e-3
@@ -33,7 +35,6 @@ beta = 0.0
 alpha = 1.0
 task = "labels"
 head = "alone"
-head_px = [32]
 [[stage]]
 steps = 2
 learning_rate = 1e-3
@@ -41,7 +42,6 @@ distortion = 100.0
 beta = 0.1
 alpha = 1.0
 task = "both"
-head_px = [32]
 """
 
 
@@ -82,6 +82,7 @@ def test_a_head_that_is_fresh_learns_the_classes_first(photos: Path, head: str) 
     said: Lines = []
     config = recipe.choose((f"imagefolder:{photos}",), head, said.append)
     assert (config.name, config.head.name, config.head.classes) == ("own-classes", head, 2)
+    assert config.head.input_px == 160
     assert [stage.head for stage in config.stage] == ["alone", "frozen", "frozen", "frozen"]
     assert said == [
         "photos: 12 to train on, 4 to judge by, 2 classes (circle, stripes)",
@@ -98,6 +99,21 @@ def test_a_head_that_knows_its_classes_teaches(photos: Path) -> None:
     assert not any(stage.needs_labels for stage in config.stage)
     assert said[0] == "photos: 12 to train on, 4 to judge by, no classes"
     assert said[1].endswith("head efficientnet_lite0 stays as it is")
+
+
+def test_a_head_with_a_size_of_its_own_keeps_it(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def small(classes):\n"
+        "    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))\n"
+        "    net.input_px = 96\n"
+        "    return net\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    config = recipe.choose((f"imagefolder:{photos}",), "mine:small", print)
+    assert config.head.input_px is None
 
 
 def test_a_fresh_head_cannot_learn_from_photos_without_classes(photos: Path) -> None:

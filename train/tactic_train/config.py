@@ -89,9 +89,9 @@ class Stage(Section):
     afterwards costs nothing (quantisation-aware training). ``fixed``: its weights are rounded to
     int8 when the stage begins and stay as they are, so that decoder and head fit what the node will
     really send."""
-    head_px: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)] = (224,)
-    """Sides at which the head sees the crop, taken in turn, one a step. A head that segments sees
-    the crop as it is."""
+    head_px: tuple[Annotated[int, Field(ge=32)], ...] = ()
+    """Sides at which the head sees the crop, taken in turn, one a step; none: as on the gateway. A
+    head that segments sees the crop as it is."""
 
     @model_validator(mode="after")
     def _alone_means_alone(self) -> Stage:

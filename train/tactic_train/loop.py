@@ -139,5 +139,5 @@ def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     elif isinstance(system.codec, LappedCodec):
         warm_start(system.codec, system.density, pictures, config.model.step)
     if system.head.fresh and config.tunes_head:
-        seen = system.head.to_input(pictures[:32], config.stage[-1].head_px[0])
+        seen = system.head.to_input(pictures[:32], system.head.input_px)
         measure_statistics(system.head, seen)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tactic_train import imagenet
 from tactic_train.checkpoint import model_of
 from tactic_train.config import TrainConfig
 from tactic_train.data import KINDS, SPLITS, open_source
 from tactic_train.errors import DataError, HeadError
-from tactic_train.heads import make_head
+from tactic_train.heads import Head, make_head
 from tactic_train.photos import expand
 
 FOLDER = Path(__file__).with_name("recipes")
@@ -80,7 +81,7 @@ def choose(
     path = OWN_CLASSES if fresh else PUBLISHED_HEAD
     recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     chosen: dict[str, object] = {
-        "head": {"name": head, "classes": classes},
+        "head": _sized(made, recipe) | {"name": head, "classes": classes},
         "data": {"sources": sources},
     }
     if start:
@@ -93,6 +94,12 @@ def choose(
     begins = f", codec begins with {start}" if start else ""
     say(f"recipe {path.stem}: {config.steps} steps; head {head} {does}{begins}")
     return config
+
+
+def _sized(head: Head, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's size of a head's pictures, unless the head has one of its own."""
+    own = head.input_px != Head.input_px
+    return {} if own else recipe.get("head", {})
 
 
 def _listed(names: list[str]) -> str:

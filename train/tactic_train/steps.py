@@ -107,7 +107,8 @@ class Steps:
             share = min(1.0, rate / stage.learning_rate)
             group["lr"] = rate * group["pace"] if own is None else own * share
         picture = self._pictures(sample)
-        head_px = stage.head_px[step % len(stage.head_px)]
+        sides = stage.head_px or (self.system.head.input_px,)
+        head_px = sides[step % len(sides)]
         labels = sample.label.to(self.accelerator.device)
         losses: Losses = self.model(picture, labels, self._draw(step, stage), stage, head_px)
         self.optimiser.zero_grad(set_to_none=True)
