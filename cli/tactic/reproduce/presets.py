@@ -229,6 +229,7 @@ AERIAL = CPU.model_copy(
         "clean": Tuning(steps=300, batch=16, learning_rate=3e-4, head_px=160),
         "tune": Tuning(steps=200, batch=16, learning_rate=1e-4, head_px=160),
         "betas": (),
+        "shares": (),
         "rivals": {
             "jpeg": ((5, 1.0), (10, 1.0), (15, 1.0), (25, 1.0), (25, 0.5), (50, 0.5)),
             "webp": ((0, 1.0), (5, 1.0), (20, 1.0), (5, 0.5), (20, 0.5), (50, 0.5)),
