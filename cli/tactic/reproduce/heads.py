@@ -25,7 +25,6 @@ from tactic_train.tune import Tuning
 LOSSES = {1.0: "wce", 0.0: "dice", 0.5: "both"}
 _OTHERS = "published.pt"
 _MEASURED = 32
-_PUBLISHED_CLASSES = 1000
 
 
 class CleanHead(Cell):
@@ -135,7 +134,7 @@ def fresh_head(choice: HeadChoice, classes: Sequence[str], folder: Path) -> Head
     merged = {}
     for name, own in _net(head).items():
         value = published.get(name)
-        if value is not None and rows is not None and len(value) == _PUBLISHED_CLASSES:
+        if value is not None and rows is not None and len(value) == len(imagenet.labels()):
             value = value[rows]
         merged[name] = value if value is not None and value.shape == own.shape else own
     buffer = io.BytesIO()
