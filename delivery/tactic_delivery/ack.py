@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tactic_delivery.errors import AckError
 from tactic_delivery.ranges import NUMBERS, Range
@@ -67,6 +67,12 @@ def pack(ack: Ack) -> bytes:
     except struct.error as fault:
         raise ValueError(f"acknowledgement field out of range: {fault}") from fault
     return body + _CHECK.pack(zlib.crc32(body))
+
+
+def shorten(ack: Ack, most_bytes: int) -> Ack:
+    """Take ranges off the end until an acknowledgement fits, or has none left."""
+    room = max(0, most_bytes - LEAST_BYTES) // _RANGE.size
+    return replace(ack, ranges=ack.ranges[:room])
 
 
 def unpack(data: bytes) -> Ack:

@@ -90,10 +90,16 @@ class Media:
         self.troubles.outlive_reads(self.now_ns)
 
     def to_disk(self) -> bool:
-        """Move everything to the disk and let it lead."""
+        """Move everything to the disk and let it lead.
+
+        At the end of a run, memory leads on if a packet in it cannot be read: the next may.
+        """
         memory = self.lead.memory if self.lead.memory_leads else None
         packets = memory.collect(memory.keys) if memory else []
         packets += self.afloat.items()
+        if self.lead.closing and memory and memory.damaged:
+            self.attempt(self.disk, lambda: self.lead.spill(packets))
+            return False
         if self.attempt(self.disk, lambda: self.lead.to_disk(packets, self._suspect)):
             self._works(self.disk)
             return True

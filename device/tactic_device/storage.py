@@ -61,7 +61,7 @@ class Storage:
         self.media.to_memory()
 
     def close(self) -> None:
-        """Move everything to the disk and release the files."""
+        """Move everything that can be read to the disk and release the files."""
         self._lead.closing = True
         if self._lead.memory_leads or not self.media.writes(self._disk):
             closed = self.media.to_disk()

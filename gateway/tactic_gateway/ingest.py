@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from tactic_codec.errors import PacketError
 from tactic_codec.node_key import Purpose
+from tactic_delivery.ack import Ack, pack, shorten
 from tactic_gateway.condition import Condition
 from tactic_gateway.errors import StoreError
 from tactic_gateway.inlet import Inlet
@@ -100,6 +101,7 @@ class Ingest:
         self._told_to_wait: set[NodeBoot] = set()
         self._unknown: set[int] = set()
         self._booted: dict[str, int] = {}
+        self._answer_bytes: dict[str, int] = {}
         self._away = False
         self.watchlist = Watchlist(log, MAX_NODES)
 
@@ -173,11 +175,23 @@ class Ingest:
         except PacketError as fault:
             batch.rejects[fault.reason] += 1
         else:
+            self._note_answer(record.node, message.answer_bytes)
             batch.touched.add((record.node, record.packet.boot))
             if receipt.new:
                 batch.arrivals.append(replace(record, drops=receipt.dropped))
             else:
                 batch.duplicates += 1
+
+    def _note_answer(self, node: str, most_bytes: int | None) -> None:
+        """Note what the way that a node's packets last took has room for."""
+        if most_bytes is None:
+            self._answer_bytes.pop(node, None)
+        elif len(self._answer_bytes) < MAX_NODES or node in self._answer_bytes:
+            self._answer_bytes[node] = most_bytes
+
+    def _fit(self, node: str, ack: Ack) -> Ack:
+        most_bytes = self._answer_bytes.get(node)
+        return ack if most_bytes is None else shorten(ack, most_bytes - self._keys.tag_bytes(node))
 
     def _turn_away(self, messages: list[Message]) -> None:
         """Note nothing of them but births, which come only once; tell their nodes to wait."""
@@ -206,7 +220,8 @@ class Ingest:
             self._condition.failed(fault)
             return
         for node, ack in acks:
-            signed = self._keys.sign(node, Purpose.ACK, ack)
+            fitting = pack(self._fit(node, ack))
+            signed = self._keys.sign(node, Purpose.ACK, fitting)
             self._publish(self._topics.of(node, "ack"), signed)
         if size == 0:
             room = MAX_NODES - len(self._told_to_wait)

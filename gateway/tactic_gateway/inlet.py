@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from dataclasses import replace
 
 from tactic_gateway.reader import MAX_PAYLOAD_BYTES, Message
 
@@ -39,7 +40,7 @@ class Inlet:
         kept = message.payload[: MAX_PAYLOAD_BYTES + 1]
         with self._lock:
             self._bytes += len(kept)
-        self._queue.put(Message(message.topic, kept, message.received_ns))
+        self._queue.put(replace(message, payload=kept))
         return True
 
     def collect(self) -> list[Message]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tactic_codec.errors import ConfigError
-from tactic_codec.node_key import NodeKey, Purpose, read_key
+from tactic_codec.node_key import TAG_BYTES, NodeKey, Purpose, read_key
 from tactic_codec.packet import Packet, pack, unpack
 
 SUFFIX = ".key"
@@ -67,6 +67,10 @@ class Keys:
             return unpack(data), data
         packet = key.unpack(data)
         return packet, pack(packet)
+
+    def tag_bytes(self, node: str) -> int:
+        """What `sign` adds to a message to a node."""
+        return TAG_BYTES if node in self._keys else 0
 
     def sign(self, node: str, purpose: Purpose, body: bytes) -> bytes:
         """Authenticate a message to a node, if it has a key."""

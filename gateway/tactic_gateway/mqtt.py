@@ -229,7 +229,8 @@ class Broker:
                 client.publish(self._topics.presence, ONLINE, 1, True)
             return
         if topic != self._topics.health:
-            self._deliver(Message(topic, bytes(message.payload), time.time_ns()))
+            answer_bytes = _answer_bytes(message.properties)
+            self._deliver(Message(topic, bytes(message.payload), time.time_ns(), answer_bytes))
 
     def _warn_once(self, cause: str) -> None:
         if not self._down:
@@ -237,6 +238,14 @@ class Broker:
             place = f"{self._config.host}:{self._config.port}"
             remedy = "trying again; check [mqtt] and the broker"
             self._log.warning("mqtt_down", broker=place, cause=cause, remedy=remedy)
+
+
+def _answer_bytes(properties: Properties | None) -> int | None:
+    """What a bridge says about its link, if it does."""
+    for name, value in getattr(properties, "UserProperty", []):
+        if name == "answer_bytes" and value.isascii() and value.isdigit() and len(value) <= 9:
+            return int(value)
+    return None
 
 
 def _largest() -> Properties:

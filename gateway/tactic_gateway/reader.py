@@ -25,11 +25,22 @@ _REASON = re.compile(r"[a-z_]{1,32}")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the broker delivered; ``received_ns`` is Unix time."""
+    """What the broker delivered.
+
+    Attributes
+    ----------
+    topic : str
+    payload : bytes
+    received_ns : int
+        Unix time.
+    answer_bytes : int or None
+        How long an acknowledgement may be, as a bridge said with it; None: it said nothing.
+    """
 
     topic: str
     payload: bytes
     received_ns: int
+    answer_bytes: int | None = None
 
 
 class RejectError(ValueError):

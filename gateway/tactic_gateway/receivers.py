@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tactic_codec.errors import PacketError
 from tactic_codec.packet import Packet
-from tactic_delivery import ack
+from tactic_delivery.ack import Ack
 from tactic_delivery.receiver import Receipt, Receiver
 from tactic_gateway.settled import NodeBoot
 from tactic_gateway.store import Store
@@ -45,7 +45,7 @@ class Receivers:
             raise PacketError("gaps", f"boot {packet.boot} has {receiver.ranges} gaps")
         return receiver.record(packet)
 
-    def acknowledge(self, boots: Iterable[NodeBoot], window: int) -> list[tuple[str, bytes]]:
+    def acknowledge(self, boots: Iterable[NodeBoot], window: int) -> list[tuple[str, Ack]]:
         """Acknowledgements for boots, all of whose recorded packets are committed.
 
         Raises
@@ -53,7 +53,7 @@ class Receivers:
         StoreError
             The store cannot be read.
         """
-        acks = [(where[0], ack.pack(self._find(where).ack(window))) for where in sorted(boots)]
+        acks = [(where[0], self._find(where).ack(window)) for where in sorted(boots)]
         held = sum(receiver.ranges for receiver in self._receivers.values())
         while len(self._receivers) > MAX_RECEIVERS or held > MAX_RANGES:
             _, receiver = self._receivers.popitem(last=False)

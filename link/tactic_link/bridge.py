@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tactic_codec.errors import PacketError
 from tactic_codec.packet import Packet, unpack
@@ -75,6 +75,10 @@ class Bridge:
         """When `give_up` has something to do."""
         times = [node.assembler.wake_ns() for node in self._nodes.values()]
         return min((each for each in times if each is not None), default=None)
+
+    def answer_bytes(self, node: str) -> int:
+        """How long an acknowledgement to a node may be."""
+        return self._nodes[node].mtu_bytes
 
     def answer(self, node: str, ack: bytes) -> bytes | None:
         """Make a datagram of an acknowledgement; None where it is too long for the link."""
@@ -160,7 +164,4 @@ def trim(raw: bytes, most_bytes: int) -> bytes:
         ack = ack_message.unpack(raw)
     except AckError:
         return raw
-    while ack.ranges and len(raw) > most_bytes:
-        ack = replace(ack, ranges=ack.ranges[:-1])
-        raw = ack_message.pack(ack)
-    return raw
+    return ack_message.pack(ack_message.shorten(ack, most_bytes))

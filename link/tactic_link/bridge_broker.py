@@ -22,6 +22,7 @@ from paho.mqtt.client import (
     MQTTMessageInfo,
 )
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -35,7 +36,7 @@ LAST_RETRY_S = 10
 _UNSUPPORTED_VERSION = 132
 _REFUSALS_BEFORE_DOWNGRADE = 2
 #: of a PUBLISH beside topic and payload
-_PUBLISH_BYTES = 16
+_PUBLISH_BYTES = 48
 
 
 class Broker:
@@ -107,10 +108,13 @@ class Broker:
             self._client = self._make()
             self.start()
 
-    def publish(self, topic: str, payload: bytes, retain: bool = False) -> str | None:
+    def publish(
+        self, topic: str, payload: bytes, retain: bool = False, answer_bytes: int | None = None
+    ) -> str | None:
         """Send a message; why it was dropped, or None.
 
-        Retained ones are sent with QoS 1, others with QoS 0.
+        Retained ones are sent with QoS 1, others with QoS 0. Over MQTT 5, ``answer_bytes`` tells
+        the gateway how long an acknowledgement to this node may be.
         """
         while self._unsent and _is_settled(self._unsent[0]):
             self._unsent.popleft()
@@ -119,7 +123,9 @@ class Broker:
         room = self._most_bytes
         if room is not None and len(topic) + len(payload) + _PUBLISH_BYTES > room:
             return "oversized"
-        sent = self._client.publish(topic, payload, int(retain), retain)
+        newest = self._protocol == MQTTProtocolVersion.MQTTv5
+        told = _answer(answer_bytes) if newest and answer_bytes is not None else None
+        sent = self._client.publish(topic, payload, int(retain), retain, told)
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return "unsent"
         self._unsent.append(sent)
@@ -193,6 +199,12 @@ class Broker:
             place = f"{self._config.host}:{self._config.port}"
             remedy = "what comes meanwhile is sent again by its node; check [mqtt] and the broker"
             self._log.warning("mqtt_down", broker=place, cause=cause, remedy=remedy)
+
+
+def _answer(size_bytes: int) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = ("answer_bytes", str(size_bytes))
+    return properties
 
 
 def _is_settled(sent: MQTTMessageInfo) -> bool:

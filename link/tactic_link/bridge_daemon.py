@@ -139,7 +139,8 @@ class Daemon:
             fault = self._broker.publish(self._of(node, "birth"), birth, retain=True)
             if not fault:
                 self._bridge.announced(node, birth)
-        if fault := self._broker.publish(self._of(node, "f"), packet):
+        answer_bytes = self._bridge.answer_bytes(node)
+        if fault := self._broker.publish(self._of(node, "f"), packet, answer_bytes=answer_bytes):
             self._counts[fault] += 1
             if fault == "oversized" and self._counts[fault] == 1:
                 remedy = "its node sends it in vain: raise the broker's limit of message size"
@@ -195,7 +196,7 @@ class Daemon:
 
     def _warn_of_length(self, node: str, size_bytes: int) -> None:
         if self._bridge.counts["acks_too_long"] == 1:
-            remedy = "a sealed one cannot be shortened; the node sends again until gaps are closed"
+            remedy = "only a gateway that hears of mtu_bytes over MQTT 5 can shorten a sealed one"
             self._log.warning("ack_too_long", node=node, bytes=size_bytes, remedy=remedy)
 
     def _figures(self) -> dict[str, int]:

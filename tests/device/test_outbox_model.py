@@ -257,7 +257,9 @@ def let_die(dead: Outbox) -> None:
         shelf.close()
 
 
-def test_no_step_loses_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_model(monkeypatch: pytest.MonkeyPatch) -> type[Model]:
+    """Models whose media and starts of the machine are their own."""
+
     class Fresh(Model):
         def __init__(self) -> None:
             super().__init__()
@@ -266,6 +268,22 @@ def test_no_step_loses_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
             for module in (outbox, lead):
                 monkeypatch.setattr(module, "machine", lambda: self.machine)
 
+    return Fresh
+
+
+def test_no_step_loses_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     run_state_machine_as_test(
-        Fresh, settings=settings(max_examples=RUNS, stateful_step_count=40, deadline=None)
+        fresh_model(monkeypatch),
+        settings=settings(max_examples=RUNS, stateful_step_count=40, deadline=None),
     )
+
+
+def test_memory_that_cannot_be_read_at_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fresh_model(monkeypatch)()
+    model.begin(durability="spill")
+    try:
+        model.put(frames=2, size_bytes=300, priority=1)
+        model.break_medium(where="ram", operations={"pread"}, code=errno.EIO)
+        model.end()  # compares
+    finally:
+        model.teardown()

@@ -15,6 +15,7 @@ from tactic_codec.errors import ConfigError, PacketError
 from tactic_codec.node_key import OVERHEAD_BYTES, NodeKey, Purpose
 from tactic_codec.packet import Kind, Packet, pack, unpack
 from tactic_delivery import ack
+from tactic_delivery.ranges import Range
 from tactic_gateway.condition import Condition
 from tactic_gateway.ingest import Ingest
 from tactic_gateway.keys import Keys
@@ -60,10 +61,12 @@ def take(store: Store, condition: Condition, metrics: Metrics, log: Log) -> Take
         log=log,
     )
 
-    def take(*payloads: bytes, node: str = "cam1", kind: str = "f") -> list[tuple[str, bytes]]:
+    def take(
+        *payloads: bytes, node: str = "cam1", kind: str = "f", answer_bytes: int | None = None
+    ) -> list[tuple[str, bytes]]:
         sent.clear()
         topic = f"tactic/v1/lab/{node}/{kind}"
-        ingest.handle([Message(topic, each, 1) for each in payloads])
+        ingest.handle([Message(topic, each, 1, answer_bytes) for each in payloads])
         return list(sent)
 
     return take
@@ -79,6 +82,17 @@ def test_a_sealed_packet_is_stored_opened_and_acknowledged_with_a_tag(
     with pytest.raises(PacketError, match="forged"):
         key().open(Purpose.COMMAND, signed)
     assert store.settled("cam1", 7)
+
+
+@pytest.mark.parametrize("room_bytes", [10, 51, 60])
+def test_an_answer_is_as_long_as_the_link_has_room_for(take: Take, room_bytes: int) -> None:
+    gaps = [pack(key().seal(frame(pkt))) for pkt in (1, 3, 5, 7, 9)]
+    assert len(take(*gaps)[0][1]) > 60
+    ((_, signed),) = take(pack(key().seal(frame(11))), answer_bytes=room_bytes)
+    found = ack.unpack(key().open(Purpose.ACK, signed))
+    assert len(found.ranges) == max(0, room_bytes - len(ack.pack(ack.Ack(7, 0, 0))) - 16) // 8
+    assert not found.ranges or found.ranges[0] == Range(11, 1), "the most recent ones stay"
+    assert len(take(pack(key().seal(frame(13))))[0][1]) > 60, "it goes another way now"
 
 
 def test_a_node_without_a_key_goes_on_as_before(take: Take, metrics: Metrics) -> None:

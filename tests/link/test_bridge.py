@@ -161,7 +161,10 @@ class Broker:
 
     def stop(self, _timeout_s: float) -> None: ...
 
-    def publish(self, topic: str, payload: bytes, retain: bool = False) -> str | None:
+    def publish(
+        self, topic: str, payload: bytes, retain: bool = False, answer_bytes: int | None = None
+    ) -> str | None:
+        assert answer_bytes == (51 if topic.endswith("/f") else None)
         if not self.fault:
             self.published.append((topic, payload, retain))
         return self.fault

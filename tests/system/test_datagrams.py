@@ -41,7 +41,7 @@ def configure(
     node = {"key_file": "cam1.key"} if sealed else {}
     link = {"send_to": f"udp://127.0.0.1:{radio}", "mtu_bytes": mtu_bytes}
     times = {"first_timeout_s": 1.0, "most_timeout_s": 4.0, "poll_s": 0.3}
-    site.configure(broker, node=node, source={"drain_s": 90.0} | source, datagram=link | times)
+    site.configure(broker, node=node, source={"drain_s": 200.0} | source, datagram=link | times)
     path = site.folder / "device.toml"
     path.write_text(re.sub(r"^\[mqtt\]\n(?:\w.*\n)*", "", path.read_text(), flags=re.MULTILINE))
     if sealed:
@@ -122,7 +122,7 @@ def test_every_frame_is_stored_once_over_a_bad_link(
         configure(site, broker.port, radio.port, mtu_bytes, loop=True, limit=FRAMES, fps=20.0)
         site.wait_for(lambda: bridge.events("mqtt_connected"), "the bridge")
         gateway, device = site.start("gateway"), site.start("device")
-        assert device.wait(150) == 0
+        assert device.wait(230) == 0
     check(site, FRAMES)
     assert site.events("device", "gateway_online")
     assert radio.counts["late"] and not radio.counts["long"]
@@ -139,17 +139,17 @@ def test_every_frame_is_stored_once_over_a_bad_link(
 def test_sealed_packets_over_a_bad_link(
     site: Site, broker: Broker, udp_port: int, bridges: list[Child]
 ) -> None:
-    """No beginning is of use, and an acknowledgement that is too long cannot be shortened."""
+    """No beginning is of use, and only the gateway can make an acknowledgement short enough."""
     bridge = start_bridge(site, broker.port, udp_port, 51)
     bridges.append(bridge)
     with Radio(udp_port, Random(5), loss=LOSS, late=LATE, mtu_bytes=51) as radio:
         configure(site, broker.port, radio.port, 51, sealed=True, loop=True, limit=25, fps=20.0)
         gateway, device = site.start("gateway"), site.start("device")
-        assert device.wait(150) == 0
+        assert device.wait(230) == 0
     check(site, 25)
     assert not site.events("gateway", "birth")
     assert site.stop(gateway) == 0 and bridge.end() == 0
-    assert "cut" not in bridge.events("bridge_stopped")[0]
+    assert not {"cut", "acks_too_long"} & bridge.events("bridge_stopped")[0].keys()
 
 
 def test_a_killed_bridge_and_a_broker_that_goes_lose_nothing(
@@ -169,6 +169,6 @@ def test_a_killed_bridge_and_a_broker_that_goes_lose_nothing(
         broker.__enter__()
         site.wait_for(partial(holds, site, 20), "frames through the next broker")
         bridge.kill()
-        assert device.wait(150) == 0
+        assert device.wait(230) == 0
     check(site, FRAMES)
     assert site.stop(gateway) == 0
