@@ -15,13 +15,14 @@ class Flight:
     ----------
     size_bytes : int
         Of all packets on their way.
-    backlog : int
-        Packets on their way that are not live.
+    backlog, backlog_bytes : int
+        Packets on their way that are not live, and their bytes.
     """
 
     def __init__(self) -> None:
         self.size_bytes = 0
         self.backlog = 0
+        self.backlog_bytes = 0
         self._packets: dict[PacketKey, Waiting] = {}
 
     def __len__(self) -> int:
@@ -36,15 +37,13 @@ class Flight:
         packet.sent_ns, packet.due_ns = now_ns, due_ns
         packet.alone = not self._packets
         self._packets[packet.entry.key] = packet
-        self.size_bytes += packet.entry.size_bytes
-        self.backlog += not packet.live
+        self._count(packet, 1)
 
     def land(self, key: PacketKey) -> None:
         """A packet is not on its way, or no more."""
         if packet := self._packets.pop(key, None):
             packet.due_ns = None
-            self.size_bytes -= packet.entry.size_bytes
-            self.backlog -= not packet.live
+            self._count(packet, -1)
 
     def land_all(self) -> None:
         """The connection is gone, and what it carried."""
@@ -62,3 +61,9 @@ class Flight:
     def due_ns(self) -> list[int]:
         """When each packet would be late."""
         return [packet.due_ns or 0 for packet in self._packets.values()]
+
+    def _count(self, packet: Waiting, sign: int) -> None:
+        self.size_bytes += sign * packet.entry.size_bytes
+        if not packet.live:
+            self.backlog += sign
+            self.backlog_bytes += sign * packet.entry.size_bytes

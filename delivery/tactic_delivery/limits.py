@@ -20,8 +20,9 @@ class Limits:
     both wait, at least ``live_share`` of the bytes sent are live. Retransmission waits
     ``first_timeout_ns`` until a round trip was seen, and never longer than ``most_timeout_ns``.
     ``least_backlog`` packets of backlog may always be on their way: on a link so thin that one
-    packet takes most of a round trip, waiting for each would leave it idle. Losses do
-    not slow it down below ``least_window`` packets; for links that lose without being full.
+    packet takes most of a round trip, waiting for each would leave it idle. Losses do not slow it
+    down below ``least_window`` packets; for links that lose without being full. Of small packets,
+    backlog or not, as many as begin within ``least_bytes`` may always be on their way.
     """
 
     window_packets: int = 64
@@ -34,3 +35,4 @@ class Limits:
     most_timeout_ns: int = MOST_NS
     least_backlog: int = 1
     least_window: int = 1
+    least_bytes: int = 0

@@ -205,21 +205,28 @@ class Sender:
         flying = self._flight.of(keys)
         once = [packet for packet in flying if packet.attempts == 1]
         if once:
+            earliest = min(once, key=lambda packet: packet.sent_ns)
             latest = max(once, key=lambda packet: packet.sent_ns)
-            round_trip_ns = now_ns - latest.sent_ns
-            self._timeout.sample(round_trip_ns)
+            # How long the path takes; a time-out also has to wait until an answer is said.
+            self._timeout.sample(now_ns - earliest.sent_ns)
             backlog = sum(not packet.live for packet in flying)
-            self._pace.sample(round_trip_ns, latest.alone, backlog, now_ns)
+            self._pace.sample(now_ns - latest.sent_ns, latest.alone, backlog, now_ns)
 
     def _backlog_may_go(self, now_ns: int) -> bool:
-        return now_ns >= self._backlog_from_ns and self._flight.backlog < self._pace.packets
+        flight = self._flight
+        small = flight.backlog_bytes < self._limits.least_bytes
+        return now_ns >= self._backlog_from_ns and (small or flight.backlog < self._pace.packets)
 
     def _fits(self, packet: Waiting, now_ns: int) -> bool:
         if not self._flight:
             return self._credit > 0 or now_ns >= self._credit_ns + self._limits.probe_ns
-        packets = min(self._window.packets, self._credit)
-        room_bytes = self._limits.window_bytes - self._flight.size_bytes
-        return len(self._flight) < packets and packet.entry.size_bytes <= room_bytes
+        flying, size_bytes = len(self._flight), self._flight.size_bytes
+        if (
+            flying >= self._credit
+            or size_bytes + packet.entry.size_bytes > self._limits.window_bytes
+        ):
+            return False
+        return flying < self._window.packets or size_bytes < self._limits.least_bytes
 
     def _launch(self, packet: Waiting, now_ns: int) -> None:
         self.sent_again += packet.attempts > 0

@@ -249,7 +249,7 @@ class DeviceConfig(Section):
     def limits(self) -> Limits:
         """What the sender of this node's bearer is held to."""
         usual = self.sending.limits
-        return self.datagram.limits(usual) if self.datagram else usual
+        return self.datagram.limits(usual, self.rate.rate_bps) if self.datagram else usual
 
     @property
     def budget_bytes(self) -> int | None:

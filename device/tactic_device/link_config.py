@@ -61,12 +61,13 @@ class Datagram(Section):
         """``most_timeout_s`` in nanoseconds."""
         return int(self.most_timeout_s * S)
 
-    def limits(self, sending: Limits) -> Limits:
+    def limits(self, sending: Limits, rate_bps: float | None) -> Limits:
         """What the sender has to know of such a link.
 
         One packet asks whether there is a gateway. What goes at once is also what the driver has
         to take in while its modem sends. A radio loses datagrams without being full, so losses
-        hardly slow the node down: what does are budgets, and silence.
+        hardly slow the node down: what does are budgets, and silence. Where the link's rate is
+        known, a second of it may always be on its way.
         """
         return replace(
             sending,
@@ -77,6 +78,7 @@ class Datagram(Section):
             most_timeout_ns=self.first_ns,
             least_backlog=_LEAST_PACKETS,
             least_window=_LEAST_PACKETS,
+            least_bytes=int(rate_bps / 8) if rate_bps else 0,
         )
 
 

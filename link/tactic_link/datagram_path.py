@@ -2,7 +2,8 @@
 
 The datagrams and their assembly are those of the real bridge. The link keeps their order. So the
 bridge need not wait for the rest of a packet once another one begins, and the node sends a packet
-again as soon as it hears that a later one arrived.
+again as soon as it hears that a later one arrived, if that was sent once: of two copies it does not
+know which one arrived.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ FIRST_POLL_NS = 30 * S
 LEAST_PATIENCE_NS = 60 * S
 REPEAT_NS = 600 * S
 ANSWERED_WINDOW = 8
-#: while one packet is on air, the next must be there
+#: while one packet is on air, the next must be there; of small ones, a second's worth
 LEAST_BACKLOG = 3
 #: until a round trip was seen: several packets may wait before the first one
 FIRST_TIMEOUT_NS = 30 * S
@@ -40,7 +41,11 @@ def limits(preset: Preset) -> Limits:
     if preset.bearer == "ip":
         return Limits()
     if not preset.answers:
-        return Limits(least_backlog=LEAST_BACKLOG, first_timeout_ns=FIRST_TIMEOUT_NS)
+        return Limits(
+            least_backlog=LEAST_BACKLOG,
+            least_bytes=int(preset.up.rate.base / 8) if preset.up.rate else 0,
+            first_timeout_ns=FIRST_TIMEOUT_NS,
+        )
     repeat_ns = max(REPEAT_NS, 2 * patience_ns(preset))
     return Limits(
         window_packets=ANSWERED_WINDOW,
@@ -95,6 +100,7 @@ class DatagramPath:
         self._poll_ns = FIRST_POLL_NS
         self._held: dict[PacketKey, int] = {}
         self._sent: dict[PacketKey, bytes] = {}
+        self._repeated: set[PacketKey] = set()
         self._missing: set[PacketKey] = set()
         self._answer: bytes | None = None
         self._boot = 0
@@ -110,7 +116,9 @@ class DatagramPath:
         """See `Path`."""
         if key in self._held:
             return
-        self._sent.pop(key, None)
+        if key in self._sent:
+            self._repeated.add(key)
+            del self._sent[key]
         self._missing.discard(key)
         datagrams = cut(packet, int(self._preset.up.mtu.base))
         self._held[key] = len(datagrams)
@@ -121,8 +129,10 @@ class DatagramPath:
         """See `Path`."""
         self._missing.discard(key)
         self._held.pop(key, None)
+        again = key in self._repeated
+        self._repeated.discard(key)
         if key in self._sent:
-            if arrived:
+            if arrived and not again:
                 self._missing.update(takewhile(lambda earlier: earlier != key, self._sent))
             del self._sent[key]
 
@@ -142,6 +152,7 @@ class DatagramPath:
         self._down.clear()
         self._held.clear()
         self._sent.clear()
+        self._repeated.clear()
         self._poll.set(None)
         if self._node:
             self._node.on_link(False)

@@ -247,3 +247,15 @@ def test_an_alarm_of_the_backlog_passes_live_packets_that_have_to_wait() -> None
     allowance.take(0, 500)
     sender.add(entry(1))
     assert sent(sender, 0) == [0]
+
+
+def test_a_time_out_waits_until_answers_are_said() -> None:
+    """A packet each tenth of a second, an acknowledgement each second of all but the last two."""
+    sender = make(limits=Limits(first_credit=64))
+    for tenth in range(600):
+        now_ns = tenth * S // 10
+        sender.add(entry(tenth))
+        assert sent(sender, now_ns) == [tenth]
+        if tenth % 10 == 9:
+            sender.on_ack(Ack(BOOT, tenth - 1, 64), now_ns)
+    assert not sender.sent_again

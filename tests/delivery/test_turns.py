@@ -157,3 +157,18 @@ def test_the_window_doubles_then_creeps_and_halves() -> None:
     for _ in range(10):
         window.halve()
     assert window.packets == 1
+
+
+def test_of_small_packets_as_many_as_begin_within_so_many_bytes_may_always_go() -> None:
+    sender = Sender(BOOT, Random(1), Limits(first_credit=1, least_bytes=1000))
+    for pkt in range(30):
+        sender.add(entry(pkt, OLD))
+    sender.on_connection(True)
+    sender.on_gateway(True, 0)
+    assert len(sender.poll(0).send) == 1, "nobody has answered yet"
+    sender.on_ack(Ack(OLD, 1, 64), S)
+    assert len(sender.poll(S).send) == 10
+    sender.add(entry(0))
+    assert len(sender.poll(S).send) == 0, "they fill the link"
+    sender.on_ack(Ack(OLD, 3, 9), 2 * S)
+    assert [key.boot for key in sender.poll(2 * S).send] == [BOOT], "the gateway allows no more"

@@ -115,7 +115,7 @@ def start(driver: Driver, outbox: Outbox, log: Log) -> Iterator[Start]:
         config = Datagram.model_validate(usual | settings)
         allowance = Allowance(budgets, lambda size: size) if budgets else None
         within_ns = int(within_s * 1e9)
-        limits = config.limits(Limits(start_within_ns=within_ns))
+        limits = config.limits(Limits(start_within_ns=within_ns), None)
         dispatch = Dispatch(outbox, Random(1), limits, allowance)
         uplink = DatagramUplink(
             config,

@@ -144,3 +144,19 @@ def test_a_day_of_the_shipped_orbit(setting: Setting) -> None:
     assert 0.5 < outcome.frames / outcome.captured < 0.6
     assert len(outcome.contacts) == 4
     assert outcome.cost_usd == 0.0
+
+
+@pytest.mark.parametrize("size", [22, 60, 200, 700])
+def test_packets_of_any_size_fill_a_pass_and_few_are_sent_twice(
+    setting: Setting, size: int
+) -> None:
+    preset = open_preset("leo-uhf")
+    contacts = Table([Window(30 * MINUTE_NS, 40 * MINUTE_NS)])
+    scenario = Scenario(preset, contacts, 40 * 60.0, fps=15.0)
+    sizes = np.linspace(max(22, size / 3), 5 * size / 3, 50).astype(int)
+    setting = replace(setting, packet_bytes=sizes, beginnings=())
+    outcome = simulate(scenario, setting, 1)
+    accounted(outcome)
+    lost = 0.01 * -(-size // 256)
+    assert outcome.bytes_up > 0.93 * 600 * 9600 / 8
+    assert outcome.sent_again < (lost + 0.04) * outcome.frames
