@@ -2,8 +2,8 @@
 
 The datagrams and their assembly are those of the real bridge. The link keeps their order. So the
 bridge need not wait for the rest of a packet once another one begins, and the node sends a packet
-again as soon as it hears that a later one arrived, if that was sent once: of two copies it does not
-know which one arrived.
+again as soon as it hears that a later one arrived. Where an acknowledgement may be older than the
+last datagram, one of a packet that was sent twice tells nothing: the first copy may be meant.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class DatagramPath:
         self._allowance = allowance
         self._channel = channel
         self._preset = channel.preset
+        answers, up = self._preset.answers, self._preset.up
+        self._prompt = answers is not None and answers.delay.ns >= up.delay.ns + COMMIT_NS
         self._contacts = contacts
         self._gateway = gateway
         self._events = events
@@ -129,10 +131,10 @@ class DatagramPath:
         """See `Path`."""
         self._missing.discard(key)
         self._held.pop(key, None)
-        again = key in self._repeated
+        telling = arrived and (self._prompt or key not in self._repeated)
         self._repeated.discard(key)
         if key in self._sent:
-            if arrived and not again:
+            if telling:
                 self._missing.update(takewhile(lambda earlier: earlier != key, self._sent))
             del self._sent[key]
 
