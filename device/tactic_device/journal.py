@@ -135,6 +135,11 @@ class Journal:
         """Force what was appended to the active segment onto the medium."""
         os.fdatasync(self._files[self.active])
 
+    def sync_all(self) -> None:
+        """Force every segment onto the medium: what an earlier process wrote may not be there."""
+        for file in self._files.values():
+            os.fdatasync(file)
+
     def delete(self, number: int) -> None:
         """Delete a segment."""
         with suppress(FileNotFoundError):

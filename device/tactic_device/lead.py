@@ -169,9 +169,13 @@ class Lead:
     def _account(self, shelf: Shelf, whole: bool) -> Account:
         other = self.disk if shelf is self.memory else self.memory
         ledger = self._pending.ledger
-        elsewhere = other.keys if other and self.memory_leads else KeySet()
+        elsewhere = self._elsewhere(other) if other else KeySet()
         parts = KeySet(self._pending.parts.ranges())
-        if self.in_hand and shelf is not self.log:
+        following = self._pending.next_numbers()
+        if self.in_hand and shelf is self.log:
+            # Its record comes next; should a power cut take that, its number counts as unknown.
+            following |= {self.in_hand.key.boot: self.in_hand.key.pkt}
+        elif self.in_hand:
             # It will be in the other log, and a power cut would leave nothing else that names it.
             ledger = replace(ledger, captured=ledger.captured + (self.in_hand.kind is Kind.FRAME))
             elsewhere = KeySet([*elsewhere.ranges(), (*self.in_hand.key, 1)])
@@ -185,13 +189,22 @@ class Lead:
             machine=self._machine,
             spare=self._spare(shelf),
             ledger=ledger,
-            following=self._pending.next_numbers(),
+            following=following,
             whole=whole,
             here=shelf.keys,
             gone=shelf.gone,
             elsewhere=elsewhere,
             parts=parts,
         )
+
+    def _elsewhere(self, other: Shelf) -> KeySet:
+        """What waits in the log that does not lead, or could not be moved out of memory."""
+        if self.memory_leads:
+            return other.keys
+        left = KeySet()
+        for key in other.damaged:
+            left.add(key)
+        return left
 
     def _spare(self, shelf: Shelf) -> int:
         if shelf is not self.log:

@@ -221,6 +221,7 @@ class Outbox:
         """Tell the gateway which numbers nobody has any more; the ledger knows it already."""
         self._report(recovered.lost_parts, Reason.PART, {})
         self._report(recovered.lost, recovered.why, recovered.spare)
+        self._report(recovered.skipped, Reason.UNKNOWN, {})
 
     def _report(self, lost: KeySet, why: Reason, spare: dict[int, int]) -> None:
         for decision in self.pending.plan_lost(lost, why, spare):

@@ -36,6 +36,8 @@ class Recovered:
         The same, of PARTs.
     why : Reason
         Why not.
+    skipped : KeySet
+        Numbers of which nothing is known but that later ones were used.
     spare : dict of int to int
         For a boot, how many further numbers may have been used.
     memory_counts : bool
@@ -52,6 +54,7 @@ class Recovered:
     lost: KeySet = field(default_factory=KeySet)
     lost_parts: KeySet = field(default_factory=KeySet)
     why: Reason = Reason.DAMAGED
+    skipped: KeySet = field(default_factory=KeySet)
     spare: dict[int, int] = field(default_factory=dict)
     memory_counts: bool = False
     epoch: int = 0
@@ -122,6 +125,9 @@ def _recover(disk: Shelf, memory: Shelf | None, opener: Opener, machine: int) ->
         if shelf and reader:
             _place(shelf, reader, log, recovered)
     _find_lost(log, recovered)
+    recovered.skipped = log.skipped
+    for key in recovered.held:
+        recovered.skipped.discard(key)
     lost_memory = front is None and log.account is not None and not log.account.leads
     recovered.why = Reason.LOST if lost_memory else Reason.DAMAGED
     shelf = memory if front and memory else disk

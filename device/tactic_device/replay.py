@@ -46,6 +46,8 @@ class LogReader:
         What waits in this log and, as far as it knows, in the other one.
     parts : KeySet
         PARTs among them, and perhaps some that wait no more.
+    skipped : KeySet
+        Numbers below later ones, of which no record tells.
     account : Account or None
         The last one.
     """
@@ -55,6 +57,7 @@ class LogReader:
         self.here = KeySet()
         self.elsewhere = KeySet()
         self.parts = KeySet()
+        self.skipped = KeySet()
         self.ledger = Ledger()
         self.following: dict[int, int] = {}
         self.account: Account | None = None
@@ -76,14 +79,20 @@ class LogReader:
     def _on_account(self, account: Account) -> None:
         self.account = account
         self.ledger = account.ledger
+        self.skipped.clear()
         for boot, following in account.following.items():
-            self._note(boot, following)
+            known = self.following.get(boot, following)
+            # Records went on after a number that was taken and has none yet.
+            self._skip(boot, following, known)
+            self.following[boot] = max(known, following)
         self.elsewhere = account.elsewhere
         self.parts = account.parts
         if account.whole:
             self.here = account.here
         for r in account.gone.ranges():
             self.here.discard_range(*r)
+        for r in self.here.ranges():
+            self.skipped.discard_range(*r)
 
     def _on_packet(self, data: bytes, place: Place) -> Packet:
         packet = self._open(data)
@@ -98,7 +107,7 @@ class LogReader:
         self.here.add(entry.key)
         if packet.kind is Kind.PART:
             self.parts.add(entry.key)
-        self._note(packet.boot, packet.pkt + 1)
+        self._note(entry.key)
         return packet
 
     def _on_settled(self, change: Settled) -> None:
@@ -118,9 +127,17 @@ class LogReader:
     def _discard(self, boot: int, first: int, count: int) -> None:
         self.here.discard_range(boot, first, count)
         self.elsewhere.discard_range(boot, first, count)
+        self.skipped.discard_range(boot, first, count)
 
-    def _note(self, boot: int, following: int) -> None:
-        self.following[boot] = max(self.following.get(boot, 0), following)
+    def _note(self, key: PacketKey) -> None:
+        following = self.following.get(key.boot, 0)
+        self._skip(key.boot, following, key.pkt)
+        self.skipped.discard(key)
+        self.following[key.boot] = max(following, key.pkt + 1)
+
+    def _skip(self, boot: int, first: int, stop: int) -> None:
+        if stop > first:
+            self.skipped.add_range(boot, first, stop - first)
 
 
 def read(shelf: Shelf, opener: Opener) -> LogReader:

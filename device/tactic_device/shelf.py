@@ -123,6 +123,11 @@ class Shelf:
         self.journal.sync()
         self.unsynced = 0
 
+    def sync_all(self) -> None:
+        """Force what an earlier process wrote onto the medium as well."""
+        self.journal.sync_all()
+        self.unsynced = 0
+
     def begin(self) -> None:
         """Begin a new segment; the one before may be of a medium that failed."""
         former = self.journal.segments[-1:]

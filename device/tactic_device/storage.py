@@ -53,9 +53,8 @@ class Storage:
         """Begin a run: everything moves to the disk; then memory leads, if it is to."""
         self.media.set_time(now_ns)
         if self._disk.journal.segments:
-            # What a killed process wrote last may not be on the medium yet.
             self._disk.unsynced = 1
-            self.media.attempt(self._disk, self._disk.sync)
+            self.media.attempt(self._disk, self._disk.sync_all)
         if self.media.to_disk() and not self._spills:
             self.media.empty_memory()
         self.media.to_memory()
