@@ -314,3 +314,34 @@ def test_a_power_cut_after_any_packet_names_what_it_took(
             model.cut_power()
         finally:
             model.teardown()
+
+
+def test_what_could_not_be_synced_is_synced_at_the_next_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = fresh_model(monkeypatch)()
+    model.begin(durability="frame")
+    try:
+        model.break_medium(where="disk", operations={"fdatasync", "fsync"}, code=errno.EIO)
+        model.put(frames=1, size_bytes=300, priority=1)
+        model.end()
+        model.cut_power()
+        assert len(model.waiting) == 1
+    finally:
+        model.teardown()
+
+
+def test_what_memory_no_longer_gives_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory fails, the disk takes over, and the run ends before anything is given up."""
+    model = fresh_model(monkeypatch)()
+    model.begin(durability="spill")
+    try:
+        model.put(frames=3, size_bytes=300, priority=1)
+        model.break_medium(where="ram", operations=set(), code=errno.EIO)
+        model.settle(share=0.0, size=1)
+        lost = set(model.waiting)
+        assert len(lost) == 2
+        model.end()
+        assert {model.named().get(key) for key in lost} == {Reason.DAMAGED}
+    finally:
+        model.teardown()
