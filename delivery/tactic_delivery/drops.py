@@ -53,6 +53,11 @@ class DropBook:
         self._latest: dict[int, PacketKey] = {}
         self._records: dict[PacketKey, tuple[DropRecord, ...]] = {}
 
+    @property
+    def keys(self) -> list[PacketKey]:
+        """Of the packets that wait."""
+        return list(self._records)
+
     def hold(self, key: PacketKey, records: tuple[DropRecord, ...]) -> None:
         """Note a DROP packet that waits from now on."""
         self._records[key] = records

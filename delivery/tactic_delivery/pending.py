@@ -53,6 +53,7 @@ class Pending:
         self._capacity_bytes = capacity_bytes
         self._overhead_bytes = overhead_bytes
         self._next: dict[int, int] = {}
+        self._taken: dict[int, set[int]] = {}
         self._waiting: Counter[int] = Counter()
         self._drops = DropBook()
 
@@ -66,10 +67,21 @@ class Pending:
         """The number that the next packet of the running boot gets."""
         return self._next.get(self.boot, 0)
 
+    @property
+    def drops(self) -> list[PacketKey]:
+        """The DROP packets among the entries."""
+        return self._drops.keys
+
     def next_numbers(self) -> dict[int, int]:
-        """Next packet number of every boot that still has packets, and of the running one."""
+        """Next packet number of every boot that still has packets, and of the running one.
+
+        Of numbers that were taken and are not booked yet, the lowest.
+        """
         boots = {boot for boot, count in self._waiting.items() if count} | {self.boot}
-        return {boot: self._next.get(boot, 0) for boot in sorted(boots)}
+        return {
+            boot: min(self._taken.get(boot, ()), default=self._next.get(boot, 0))
+            for boot in sorted(boots)
+        }
 
     def note_number(self, boot: int, following: int) -> None:
         """Numbers below ``following`` have been used."""
@@ -143,6 +155,7 @@ class Pending:
         """Write the DROP packet for frames that were never coded: they get numbers only now."""
         first = self.next_number
         self._next[self.boot] = first + frames
+        self._taken.setdefault(self.boot, set()).add(first)
         gone = [DropRecord(reason, first, frames)]
         packet, former = self._drops.write(self._take(self.boot), gone, (), merge=True)
         return Drop(packet, reason, frames, tuple(former), 0)
@@ -171,6 +184,7 @@ class Pending:
         self._waiting[entry.key.boot] += 1
         self.size_bytes += entry.size_bytes + self._overhead_bytes
         self.note_number(entry.key.boot, entry.key.pkt + 1)
+        self._close(entry.key.boot, entry.key.pkt, 1)
         if entry.kind is Kind.DROP:
             self._drops.hold(entry.key, records)
         elif entry.kind is Kind.PART:
@@ -192,7 +206,10 @@ class Pending:
         self.ledger.captured += decision.newcomers
         if given_up := decision.frames + decision.newcomers:
             self.ledger.dropped[decision.reason] += given_up
-        self.restore(Entry.of(decision.packet), drop.unpack(decision.packet.payload))
+        records = drop.unpack(decision.packet.payload)
+        for r in records:
+            self._close(decision.packet.boot, r.first, r.count)
+        self.restore(Entry.of(decision.packet), records)
 
     def _plan(self, boot: int, entries: list[Entry], reason: Reason, merge: bool) -> Drop:
         frames = [e for e in entries if e.kind is Kind.FRAME]
@@ -210,7 +227,15 @@ class Pending:
     def _take(self, boot: int) -> PacketKey:
         number = self._next.get(boot, 0)
         self._next[boot] = number + 1
+        self._taken.setdefault(boot, set()).add(number)
         return PacketKey(boot, number)
+
+    def _close(self, boot: int, first: int, count: int) -> None:
+        """Numbers are booked now."""
+        if taken := self._taken.get(boot):
+            taken -= {number for number in taken if first <= number < first + count}
+            if not taken:
+                del self._taken[boot]
 
     def _held(self, boot: int, r: Range) -> list[PacketKey]:
         if r.size < len(self.entries):

@@ -135,10 +135,9 @@ class Journal:
         """Force what was appended to the active segment onto the medium."""
         os.fdatasync(self._files[self.active])
 
-    def sync_all(self) -> None:
-        """Force every segment onto the medium: what an earlier process wrote may not be there."""
-        for file in self._files.values():
-            os.fdatasync(file)
+    def sync_older(self, number: int) -> None:
+        """Force a segment that an earlier process wrote onto the medium."""
+        os.fdatasync(self._files[number])
 
     def delete(self, number: int) -> None:
         """Delete a segment."""

@@ -66,6 +66,7 @@ class Lead:
         self.log = memory if memory and memory_leads else disk
         self.closing = False
         self.in_hand: Entry | None = None
+        self._bringing = False
         self._pending = pending
         self._epoch = epoch
         self._base = base
@@ -92,20 +93,21 @@ class Lead:
 
     def account(self, shelf: Shelf, whole: bool) -> None:
         """Write to a log where everything stands."""
+        if shelf is self.disk and self.memory_leads and not self._bringing:
+            self._bring_drops()
         shelf.journal.append(RecordType.ACCOUNT, self._account(shelf, whole).pack())
         shelf.gone.clear()
 
-    def to_disk(self, packets: Packets, suspect: int | None = None) -> None:
+    def to_disk(self, packets: Packets, suspects: Iterable[int] = ()) -> None:
         """Copy packets to the disk, which leads from then on; memory counts no more.
 
-        ``suspect`` as in `restart`. If it fails, the disk may know of the new epoch: memory must be
-        told before anything else.
+        ``suspects`` as in `restart`. If it fails, the disk may know of the new epoch: memory must
+        be told before anything else.
         """
         self.disk.begin()
         for key, data in packets:
             self.disk.keep(key, data)
-        if suspect in self.disk.journal.segments:
-            self.disk.move(suspect)
+        self.disk.move_from(suspects)
         former, self.log = self.log, self.disk
         self._epoch += 1
         try:
@@ -135,7 +137,12 @@ class Lead:
         self.disk.sync()
         self._base = self._epoch
 
-    def restart(self, shelf: Shelf, packets: Packets, suspect: int | None = None) -> None:
+    def leave(self, packets: Packets) -> None:
+        """Move to the disk what memory gives at the end of a run, in which it leads on."""
+        self.spill(list(packets))
+        self.tell_disk()
+
+    def restart(self, shelf: Shelf, packets: Packets, suspects: Iterable[int] = ()) -> None:
         """Go on with a log after a fault: in a new segment, from a whole account.
 
         Parameters
@@ -143,15 +150,14 @@ class Lead:
         shelf : Shelf
         packets : iterable of (PacketKey, bytes)
             That are in no log.
-        suspect : int or None
-            A segment whose last packets may not be on the medium, although they can be read.
+        suspects : iterable of int
+            Segments whose last packets may not be on the medium, although they can be read.
         """
         shelf.begin()
         for key, data in packets:
             shelf.keep(key, data)
         self.account(shelf, True)
-        if suspect in shelf.journal.segments:
-            shelf.move(suspect)
+        shelf.move_from(suspects)
         shelf.sync()
         if shelf is self.disk:
             self._base = self._epoch
@@ -171,11 +177,7 @@ class Lead:
         ledger = self._pending.ledger
         elsewhere = self._elsewhere(other) if other else KeySet()
         parts = KeySet(self._pending.parts.ranges())
-        following = self._pending.next_numbers()
-        if self.in_hand and shelf is self.log:
-            # Its record comes next; should a power cut take that, its number counts as unknown.
-            following |= {self.in_hand.key.boot: self.in_hand.key.pkt}
-        elif self.in_hand:
+        if self.in_hand and shelf is not self.log:
             # It will be in the other log, and a power cut would leave nothing else that names it.
             ledger = replace(ledger, captured=ledger.captured + (self.in_hand.kind is Kind.FRAME))
             elsewhere = KeySet([*elsewhere.ranges(), (*self.in_hand.key, 1)])
@@ -189,7 +191,7 @@ class Lead:
             machine=self._machine,
             spare=self._spare(shelf),
             ledger=ledger,
-            following=following,
+            following=self._pending.next_numbers(),
             whole=whole,
             here=shelf.keys,
             gone=shelf.gone,
@@ -198,13 +200,26 @@ class Lead:
         )
 
     def _elsewhere(self, other: Shelf) -> KeySet:
-        """What waits in the log that does not lead, or could not be moved out of memory."""
-        if self.memory_leads:
-            return other.keys
-        left = KeySet()
-        for key in other.damaged:
-            left.add(key)
-        return left
+        """What waits in the other log, and what memory does not give any more."""
+        keys = KeySet(other.keys.ranges() if self.memory_leads else ())
+        if self.memory:
+            for key in self.memory.damaged:
+                if key not in self.memory.keys or not self.memory_leads:
+                    keys.add(key)
+        return keys
+
+    def _bring_drops(self) -> None:
+        """Copy DROP packets out of memory: the disk is about to forget what they name."""
+        assert self.memory
+        self._bringing = True
+        try:
+            drops = [key for key in self._pending.drops if key in self.memory]
+            for key, data in self.memory.collect(drops):
+                self.disk.keep(key, data)
+                self.memory.release([key])
+            self.memory.gone.clear()
+        finally:
+            self._bringing = False
 
     def _spare(self, shelf: Shelf) -> int:
         if shelf is not self.log:

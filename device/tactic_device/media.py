@@ -37,7 +37,7 @@ class Media:
         self.now_ns = 0
         self.afloat: dict[PacketKey, bytes] = {}
         self._memory_may_lead = memory_may_lead
-        self._suspect: int | None = None
+        self._suspects: set[int] = set()
 
     @property
     def disk(self) -> Shelf:
@@ -68,7 +68,16 @@ class Media:
         self.troubles.note(shelf.name, what, fault, self.now_ns)
         if shelf is self.disk and what == "write" and shelf.unsynced and shelf.journal.segments:
             # What a failed sync was to write may be gone from the medium.
-            self._suspect = shelf.journal.active
+            self._suspects.add(shelf.journal.active)
+
+    def sync_older(self) -> None:
+        """Force onto the disk what an earlier process wrote: it may have ended before that."""
+        for number in self.disk.journal.segments:
+            try:
+                self.disk.journal.sync_older(number)
+            except OSError as fault:
+                self.fail(self.disk, fault)
+                self._suspects.add(number)
 
     def clean(self, shelf: Shelf) -> None:
         """Delete what can go. Where that fails, the log goes on without."""
@@ -92,15 +101,16 @@ class Media:
     def to_disk(self) -> bool:
         """Move everything to the disk and let it lead.
 
-        At the end of a run, memory leads on if a packet in it cannot be read: the next may.
+        At the end of a run, memory leads on if a packet in it cannot be read: the next may be able
+        to. That needs a memory that takes changes.
         """
         memory = self.lead.memory if self.lead.memory_leads else None
         packets = memory.collect(memory.keys) if memory else []
         packets += self.afloat.items()
-        if self.lead.closing and memory and memory.damaged:
-            self.attempt(self.disk, lambda: self.lead.spill(packets))
+        if self.lead.closing and memory and memory.damaged and self.writes(memory):
+            self.attempt(self.disk, lambda: self.lead.leave(packets))
             return False
-        if self.attempt(self.disk, lambda: self.lead.to_disk(packets, self._suspect)):
+        if self.attempt(self.disk, lambda: self.lead.to_disk(packets, self._suspects)):
             self._works(self.disk)
             return True
         if memory:
@@ -133,8 +143,8 @@ class Media:
 
     def _restart(self, shelf: Shelf) -> bool:
         afloat = list(self.afloat.items()) if shelf is self.lead.log else []
-        suspect = self._suspect if shelf is self.disk else None
-        if not self.attempt(shelf, lambda: self.lead.restart(shelf, afloat, suspect)):
+        suspects = self._suspects if shelf is self.disk else set[int]()
+        if not self.attempt(shelf, lambda: self.lead.restart(shelf, afloat, suspects)):
             return False
         self._works(shelf)
         return True
@@ -144,4 +154,4 @@ class Media:
         if shelf is self.lead.log:
             self.afloat.clear()
         if shelf is self.disk:
-            self._suspect = None
+            self._suspects.clear()

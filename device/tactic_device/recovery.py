@@ -39,7 +39,7 @@ class Recovered:
     skipped : KeySet
         Numbers of which nothing is known but that later ones were used.
     spare : dict of int to int
-        For a boot, how many further numbers may have been used.
+        How many further numbers may have been used of a boot: also of an older one, for DROPs.
     memory_counts : bool
         Whether the log in memory is the one that was written to last.
     epoch, base : int
@@ -132,7 +132,8 @@ def _recover(disk: Shelf, memory: Shelf | None, opener: Opener, machine: int) ->
     recovered.why = Reason.LOST if lost_memory else Reason.DAMAGED
     shelf = memory if front and memory else disk
     if log.account and not _is_exact(log.account, shelf.journal.ends_well, machine):
-        recovered.spare = {log.account.boot: max(log.account.spare, UNSYNCED_NUMBERS)}
+        count = max(log.account.spare, UNSYNCED_NUMBERS)
+        recovered.spare = dict.fromkeys(log.following, count)
     _close(recovered)
     shelves = [disk, memory] if memory else [disk]
     recovered.damaged_bytes = sum(each.journal.damaged_bytes for each in shelves)

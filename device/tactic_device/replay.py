@@ -47,7 +47,7 @@ class LogReader:
     parts : KeySet
         PARTs among them, and perhaps some that wait no more.
     skipped : KeySet
-        Numbers below later ones, of which no record tells.
+        Numbers below later ones, of which neither the last account nor a record since then tells.
     account : Account or None
         The last one.
     """
@@ -80,18 +80,20 @@ class LogReader:
         self.account = account
         self.ledger = account.ledger
         self.skipped.clear()
-        for boot, following in account.following.items():
-            known = self.following.get(boot, following)
-            # Records went on after a number that was taken and has none yet.
-            self._skip(boot, following, known)
-            self.following[boot] = max(known, following)
         self.elsewhere = account.elsewhere
         self.parts = account.parts
         if account.whole:
             self.here = account.here
         for r in account.gone.ranges():
             self.here.discard_range(*r)
-        for r in self.here.ranges():
+        waiting = [*self.here.ranges(), *self.elsewhere.ranges()]
+        for boot, following in account.following.items():
+            # What was written went on after a number that was taken and had no record yet.
+            tops = [first + count for of, first, count in waiting if of == boot]
+            known = max([following, self.following.get(boot, 0), *tops])
+            self._skip(boot, following, known)
+            self.following[boot] = known
+        for r in waiting:
             self.skipped.discard_range(*r)
 
     def _on_packet(self, data: bytes, place: Place) -> Packet:
@@ -108,6 +110,8 @@ class LogReader:
         if packet.kind is Kind.PART:
             self.parts.add(entry.key)
         self._note(entry.key)
+        for r in records:
+            self.skipped.discard_range(packet.boot, r.first, r.count)
         return packet
 
     def _on_settled(self, change: Settled) -> None:

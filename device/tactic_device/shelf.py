@@ -123,11 +123,6 @@ class Shelf:
         self.journal.sync()
         self.unsynced = 0
 
-    def sync_all(self) -> None:
-        """Force what an earlier process wrote onto the medium as well."""
-        self.journal.sync_all()
-        self.unsynced = 0
-
     def begin(self) -> None:
         """Begin a new segment; the one before may be of a medium that failed."""
         former = self.journal.segments[-1:]
@@ -184,6 +179,12 @@ class Shelf:
             if self.journal.active_bytes + OVERHEAD_BYTES + len(data) > self.segment_bytes:
                 self.roll()
             self.locate(key, self.journal.append(RecordType.PACKET, data))
+
+    def move_from(self, segments: Iterable[int]) -> None:
+        """Write what waits in these segments again, as far as they still exist."""
+        for segment in sorted(segments):
+            if segment in self.journal.segments:
+                self.move(segment)
 
     def wipe(self) -> None:
         """Delete everything."""

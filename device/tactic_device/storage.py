@@ -52,9 +52,7 @@ class Storage:
     def open(self, now_ns: int) -> None:
         """Begin a run: everything moves to the disk; then memory leads, if it is to."""
         self.media.set_time(now_ns)
-        if self._disk.journal.segments:
-            self._disk.unsynced = 1
-            self.media.attempt(self._disk, self._disk.sync_all)
+        self.media.sync_older()
         if self.media.to_disk() and not self._spills:
             self.media.empty_memory()
         self.media.to_memory()

@@ -202,6 +202,7 @@ class Ingest:
             except RejectError:
                 continue
             if isinstance(record, Arrival):
+                self._note_answer(record.node, message.answer_bytes)
                 touched.add((record.node, record.packet.boot))
             elif isinstance(record, Birth) and (
                 len(self._births) < MAX_NODES or record.node in self._births

@@ -196,7 +196,7 @@ class Daemon:
 
     def _warn_of_length(self, node: str, size_bytes: int) -> None:
         if self._bridge.counts["acks_too_long"] == 1:
-            remedy = "only a gateway that hears of mtu_bytes over MQTT 5 can shorten a sealed one"
+            remedy = "32 bytes at least if sealed, and a broker with MQTT 5: see docs/datagrams.md"
             self._log.warning("ack_too_long", node=node, bytes=size_bytes, remedy=remedy)
 
     def _figures(self) -> dict[str, int]:
