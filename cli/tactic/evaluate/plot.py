@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _ACCURACY = {
     "agreement": "same answer as uncompressed",
 }
 _LEAST_TOP = 0.1
+_MARGIN = 0.12
 _LEAST_GAP = 0.055
 
 
@@ -140,7 +142,8 @@ def _frame(axes: Axes, lines: Sequence[Line], clean: float, words: Words) -> Non
     sizes = [point.bytes for line in lines for point in line.points]
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.12, max(sizes) * 1.3)
-    axes.set_ylim(0, min(1.02, max(_LEAST_TOP, clean * 1.12)))
+    bottom = _bottom(lines)
+    axes.set_ylim(bottom, min(1.02, max(_LEAST_TOP, clean + _MARGIN * (clean - bottom))))
     axes.xaxis.set_major_locator(FixedLocator(_TICKS))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
@@ -153,6 +156,14 @@ def _frame(axes: Axes, lines: Sequence[Line], clean: float, words: Words) -> Non
     axes.set_xlabel(words.across, color=_INK)
     axes.set_ylabel(words.up, color=_INK)
     axes.set_title(words.note, loc="left", fontsize=9, color=_FAINT, pad=10)
+
+
+def _bottom(lines: Sequence[Line]) -> float:
+    """Where the scale begins: a whole tenth below everything that is drawn."""
+    lowest = min(
+        min(point.accuracy, *point.accuracy_interval) for line in lines for point in line.points
+    )
+    return max(0.0, math.floor(10 * lowest - 0.1) / 10)
 
 
 def _curve(axes: Axes, line: Line) -> None:
@@ -206,8 +217,8 @@ def _label(axes: Axes, lines: Sequence[Line], clean: float) -> None:
                 zorder=6,
             )
     others = sorted((line for line in lines if not line.ours), key=_end)
-    top = axes.get_ylim()[1]
-    heights = spread([_end(line) for line in others], _LEAST_GAP * top)
+    bottom, top = axes.get_ylim()
+    heights = spread([_end(line) for line in others], _LEAST_GAP * (top - bottom))
     for line, height in zip(others, heights, strict=True):
         axes.annotate(
             line.name,
