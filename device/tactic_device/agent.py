@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import faulthandler
 import secrets
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +18,7 @@ from tactic_codec import rans
 from tactic_codec.bundle import Bundle
 from tactic_codec.config import load
 from tactic_codec.node_key import NodeKey
+from tactic_codec.stopping import stopped_by_signals
 from tactic_codec.trusting import NOBODY
 from tactic_device import encoders
 from tactic_device.admission import Admission, allowance_of
@@ -54,14 +54,8 @@ def main(config_path: Path) -> int:
     # A watchdog's SIGABRT leaves behind where every thread was.
     faulthandler.enable()
     config = load(config_path, DeviceConfig)
-    stop = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    former = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
-    try:
+    with stopped_by_signals() as stop:
         run(config, stop, Log(), heart=Heart.of_environment())
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
     return 0
 
 

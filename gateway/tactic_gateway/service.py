@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from tactic_codec.errors import TacticError
+from tactic_codec.stopping import stopped_by_signals
 from tactic_gateway import config as configuration
 from tactic_gateway.ages import Ages
 from tactic_gateway.bundles import open_bundles, setup
@@ -43,7 +42,6 @@ from tactic_gateway.workers import Workers
 
 GOODBYE_S = 2.0
 _TICK_S = 0.5
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(config_path: Path) -> int:
@@ -54,17 +52,8 @@ def main(config_path: Path) -> int:
     TacticError
         Its message is one line for the operator, its ``exit_code`` the command's.
     """
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
+    with stopped_by_signals() as stop:
         return Service(configuration.load(config_path), Log()).run(stop)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Service:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import secrets
-import signal
 import threading
 import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+from tactic_codec.stopping import stopped_by_signals
 from tactic_delivery.datagrams import POLL
 from tactic_link.bridge import Bridge, is_online
 from tactic_link.bridge_broker import Broker
@@ -19,7 +19,6 @@ from tactic_link.bridge_port import Port
 from tactic_link.log import Log
 
 S = 1_000_000_000
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LONGEST_WAIT_S = 0.5
 _GOODBYE_S = 2.0
 _MOST_WAITING = 4096
@@ -34,13 +33,8 @@ def main(config_path: Path) -> int:
     TacticError
         Its message is one line for the operator, its ``exit_code`` the command's.
     """
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in _SIGNALS}
-    try:
+    with stopped_by_signals() as stop:
         Daemon(load(config_path), Log()).run(stop)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return 0
 
 
