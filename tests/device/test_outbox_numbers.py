@@ -74,3 +74,17 @@ def test_no_number_of_an_older_boot_is_used_twice(model: Model) -> None:
     (second,) = model.outbox.give_up(PacketKey(older, 1))
     assert first.packet.boot == second.packet.boot == older
     assert first.packet.pkt != second.packet.pkt
+
+
+def test_a_run_that_ends_with_memory_unreadable_tells_the_disk(model: Model) -> None:
+    """Nothing can be moved; the ledger of the run is known after a power cut nevertheless."""
+    model.put(frames=20, size_bytes=300, priority=1)
+    model.settle(share=0.0, size=19)
+    model.medium.fail(model.folder / "ram", "pread")
+    model.outbox.close()
+    model.medium.heal()
+    model.medium.cut_power(model.folder / "disk", model.folder / "ram")
+    model.machine += 1
+    model.outbox = model.open()
+    ledger = model.outbox.pending.ledger
+    assert (ledger.captured, ledger.stored, ledger.dropped.total()) == (20, 19, 1)

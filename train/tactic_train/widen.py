@@ -1,8 +1,8 @@
 """More channels for a lapped codec: the first compute what they did, the others what was missed.
 
-A linear encoder cannot show more than its channels span, however fine their steps are. The further
-channels begin as the directions of most energy of what the narrower codec leaves out; being last,
-they are the first that are left off.
+What no channel of a linear encoder sees, finer steps do not bring back. The further channels begin
+as the directions of most energy of what the narrower codec leaves out; being last, they are the
+first that are left off.
 """
 
 from __future__ import annotations
