@@ -46,7 +46,9 @@ def test_it_sends_what_the_narrow_one_sends_and_draws_better(
     load_bundle(SHIPPED, narrow)
     (few, former), (many, now) = drawn(narrow, pictures), drawn(wide, pictures)
     torch.testing.assert_close(many[:, :64], few)
-    assert losses.distortion(pictures, now).mean() < 0.98 * losses.distortion(pictures, former).mean()
+    assert (
+        losses.distortion(pictures, now).mean() < 0.98 * losses.distortion(pictures, former).mean()
+    )
 
 
 def test_without_the_further_channels_it_draws_as_before(
