@@ -11,6 +11,8 @@ from PIL import Image
 
 #: slower ones gain a percent or two
 AVIF_SPEED = 6
+#: as people write them
+NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
 
 
 def jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from tactic.evaluate import codec
+from tactic.evaluate import codec, files
 from tactic.evaluate.errors import OutputError
 from tactic.evaluate.saved import Point, Result, read
 
@@ -23,7 +23,6 @@ _INK, _FAINT = "#303030", "#707070"
 _OURS = ("#0072B2", "#56B4E9", "#003A5D", "#5D3FD3")
 _THEIRS = {"jpeg": "#D55E00", "webp": "#009E73", "avif": "#B5629B", "jpeg2000": "#A07800"}
 _OTHER = "#808080"
-_NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
 _TICKS = [step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5)]
 _ACCURACY = {
     "class": "accuracy",
@@ -124,7 +123,7 @@ def _lines(results: Sequence[Result]) -> list[Line]:
         for name, points in result.curves.items():
             if name != codec.NAME:
                 colour = _THEIRS.get(name, _OTHER)
-                theirs.setdefault(name, Line(_NAMES.get(name, name), colour, points, False))
+                theirs.setdefault(name, Line(files.NAMES.get(name, name), colour, points, False))
     ours = [
         Line(
             f"tactic {result.bundle}" if len(results) > 1 else "tactic",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tactic.evaluate import curves
+from tactic.evaluate import curves, files
 from tactic.evaluate.curves import LOSS
 from tactic.reproduce import statistics
 from tactic.reproduce.bd_rate import bd_rate
@@ -24,7 +24,6 @@ from tactic_link.traces import ANSWER_BYTES
 
 OURS = "tactic"
 PAPER = "paper's model"
-NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
 #: way of counting → what is counted of the others, and of ours
 COUNTS = {
     "strict": ("bytes_stripped", "bytes"),
@@ -79,7 +78,7 @@ def methods(cells: Cells) -> dict[str, list[tuple[str, Cell]]]:
         ]
     }
     for codec, settings in preset.rivals.items():
-        found[NAMES[codec]] = [
+        found[files.NAMES[codec]] = [
             (_setting(quality, scale), cells.file(codec, quality, scale, seed))
             for quality, scale in settings
         ]
