@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 #: shorter side above which a photo is shrunk: a camera's photo of many megapixels would take long
 #: to decode at every step, and a crop of it would show a patch that says nothing
 PHOTO_PX = 512
-#: of how windows are chosen: codecs that were trained with others are not compared
-VERSION = 2
 
 
 class Window(NamedTuple):
@@ -36,12 +34,12 @@ def shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def random_window(shape: tuple[int, ...], side_px: int, rng: np.random.Generator) -> Window:
     """Choose a square to be scaled to ``side_px``, flipped by chance.
 
-    It has between ``side_px`` and the whole shorter side of a large picture, so that the codec
-    meets several scales, and that side of a small one. Nothing is enlarged that need not be: what
-    was, is smoother than any picture that the codec will be sent.
+    Of a large picture it has between ``side_px`` and the whole shorter side, of a small one
+    between three quarters and the whole of it: the codec meets several scales, mostly sharp.
     """
     shorter = min(shape[:2])
-    size = int(rng.integers(min(side_px, shorter), shorter, endpoint=True))
+    smallest = max(1, min(side_px, shorter * 3 // 4))
+    size = int(rng.integers(smallest, shorter, endpoint=True))
     top = int(rng.integers(0, shape[0] - size, endpoint=True))
     left = int(rng.integers(0, shape[1] - size, endpoint=True))
     return Window(top, left, size, bool(rng.random() < 0.5))

@@ -10,7 +10,7 @@ from tactic.reproduce.cell import Cell, Figures, Json, Place
 from tactic.reproduce.gallery import Photos
 from tactic.reproduce.heads import CleanHead
 from tactic.reproduce.preset import DRAWN, JOINT, HeadChoice, Training
-from tactic_train import checkpoint, windows
+from tactic_train import checkpoint
 from tactic_train.config import Data, HeadConfig, Model, Stage, TrainConfig
 from tactic_train.loop import build, train
 from tactic_train.step import System
@@ -62,10 +62,9 @@ class Codec(Cell):
         return system.eval().to(place.device)
 
     def configuration(self) -> Json:
-        """How many processes read photos changes nothing; which windows they cut does."""
+        """How many processes read photos changes nothing."""
         found = super().configuration()
         del found["workers"]
-        found["windows"] = windows.VERSION
         return found
 
     def _config(
