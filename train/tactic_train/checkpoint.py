@@ -11,14 +11,12 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from tactic_codec.bundle import MANIFEST, Bundle
 from tactic_train.config import Model, TrainConfig
 from tactic_train.errors import CheckpointError
-from tactic_train.from_bundle import is_bundle
+from tactic_train.from_bundle import is_bundle, load_bundle
 from tactic_train.step import System
-from tactic_train.widen import load_wider
 
 NAME = "checkpoint.pt"
 CONFIG = "config.json"
@@ -155,10 +153,8 @@ def model_of(start: Path) -> Model:
     return Model.model_validate(named)
 
 
-def load_start(config: TrainConfig, system: System, pictures: Tensor) -> None:
+def load_start(config: TrainConfig, system: System) -> None:
     """Put the codec that ``start`` names into a system, and the density of a run.
-
-    ``pictures`` are training crops, for the channels that a bundle has not.
 
     Raises
     ------
@@ -167,7 +163,7 @@ def load_start(config: TrainConfig, system: System, pictures: Tensor) -> None:
     """
     assert config.start
     if is_bundle(config.start):
-        load_wider(config.start, system.codec, pictures)
+        load_bundle(config.start, system.codec)
         return
     path = start_path(config.start)
     state = read(path)

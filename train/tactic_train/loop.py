@@ -133,7 +133,7 @@ def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     """Fit to some training crops what is better not left to chance."""
     pictures = some_crops(photos.train, config.data.crop_px, config.seed)
     if config.start:
-        load_start(config, system, pictures)
+        load_start(config, system)
         if system.density.fresh:
             system.density.fit(system.codec, pictures)
     elif isinstance(system.codec, LappedCodec):

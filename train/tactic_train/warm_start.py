@@ -33,12 +33,12 @@ def warm_start(codec: LappedCodec, density: LogisticMixture, pictures: Tensor, s
     """
     pixels = pictures - codec.zero / 255
     (entry, to_8, to_4, out) = _linear_path(codec.decoder)
-    of_16 = principal(pixels, 16, codec.channels)
-    of_8 = principal(pixels, 8, to_8.out_channels // 4)
-    of_4 = principal(pixels, 4, to_4.out_channels // 4)
+    of_16 = _principal(pixels, 16, codec.channels)
+    of_8 = _principal(pixels, 8, to_8.out_channels // 4)
+    of_4 = _principal(pixels, 4, to_4.out_channels // 4)
     analysis = codec.encoder[0]
     assert isinstance(analysis, nn.Conv2d)
-    _set(analysis, as_filters(of_16, 16) / step, random=0.0, first=int(analysis.padding[0]))
+    _set(analysis, _taps(of_16, 16) / step, random=0.0, first=int(analysis.padding[0]))
     _set(entry, step * torch.eye(entry.out_channels)[:, : codec.channels, None, None], first=1)
     # A decoder narrower than the latent starts with the channels of most energy.
     _set(to_8, _quarters(of_16[: entry.out_channels], of_8))
@@ -60,15 +60,14 @@ def _linear_path(decoder: nn.Sequential) -> tuple[nn.Conv2d, ...]:
     return tuple(m for layer in plain for m in layer.modules() if isinstance(m, nn.Conv2d))
 
 
-def principal(pixels: Tensor, side: int, components: int) -> Tensor:
+def _principal(pixels: Tensor, side: int, components: int) -> Tensor:
     """Orthonormal directions of most energy of blocks; (components, 3 · side²)."""
     rows = F.unfold(pixels, side, stride=side).movedim(1, -1).flatten(0, 1).double()
     vectors: Tensor = torch.linalg.eigh(rows.T @ rows / len(rows)).eigenvectors
     return vectors.flip(1)[:, :components].T.float().contiguous()
 
 
-def as_filters(basis: Tensor, side: int) -> Tensor:
-    """Rows of a basis as convolutions; (components, 3, side, side)."""
+def _taps(basis: Tensor, side: int) -> Tensor:
     return basis.reshape(len(basis), 3, side, side)
 
 
@@ -85,7 +84,7 @@ def _quarters(coarse: Tensor, fine: Tensor) -> Tensor:
     float32 (4 · c, C, 1, 1)
     """
     side = round((fine.shape[1] / 3) ** 0.5)
-    taps = as_filters(coarse, 2 * side)
+    taps = _taps(coarse, 2 * side)
     quarters = [
         fine @ taps[:, :, top : top + side, left : left + side].flatten(1).T
         for top in (0, side)

@@ -153,7 +153,7 @@ CPU = Preset(
         "avif": ((12, 1.0), (27, 1.0), (45, 1.0), (45, 0.5)),
     },
     ours=Ours(
-        channels=112, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], taught=_CPU_STAGES[1]
+        channels=64, levels=5, step=0.15, batch=16, begin=_CPU_STAGES[0], taught=_CPU_STAGES[1]
     ),
     one_level_share=1 / 3,
     parts_share=1 / 6,
@@ -234,7 +234,7 @@ AERIAL = CPU.model_copy(
             "jpeg": ((5, 1.0), (10, 1.0), (15, 1.0), (25, 1.0), (25, 0.5), (50, 0.5)),
             "webp": ((0, 1.0), (5, 1.0), (20, 1.0), (5, 0.5), (20, 0.5), (50, 0.5)),
         },
-        "ours": CPU.ours.model_copy(update={"channels": 64, "taught": _AERIAL_STAGES[1]}),
+        "ours": CPU.ours.model_copy(update={"taught": _AERIAL_STAGES[1]}),
     }
 )
 
