@@ -22,7 +22,8 @@ def training_crops(config: TrainConfig, count: int) -> NDArray[np.uint8]:
     """Random training crops, the same every time; uint8 (count, side, side, 3)."""
     sources = [open_source(os.path.expandvars(s), config.seed) for s in config.data.sources]
     items = tuple(item for source in sources for item in source.train)
-    crops = Crops(items, config.data.crop_px, config.seed)
+    data = config.data
+    crops = Crops(items, data.crop_px, config.seed, least_part=data.least_part)
     chosen = np.random.default_rng(config.seed).permutation(len(items))
     keys = [(0, int(chosen[i % len(items)])) for i in range(count)]
     return np.stack([crops[key][0].permute(1, 2, 0).numpy() for key in keys])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tactic_train.batches import Crops, Draw, StepSampler, draw, make_loader
+from tactic_train.batches import Crops, Draw, StepSampler, draw, make_loader, some_crops
+from tactic_train.config import Data
 from tactic_train.data import Item, open_source
 from tactic_train.errors import DataError
 from tactic_train.windows import PHOTO_PX, crop, crop_mask, random_window, shrunk
@@ -115,6 +116,34 @@ def test_crops_of_any_picture_have_the_size_asked_for(size: tuple[int, int]) -> 
     for seed in range(5):
         window = random_window(picture.shape, 32, np.random.default_rng(seed))
         assert crop(picture, window, 32).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "least_part", "sizes"),
+    [
+        ((32, 32, 3), 1.0, {32}),
+        ((20, 50, 3), 1.0, {20}),
+        ((34, 40, 3), 1.0, {32, 33, 34}),
+        ((32, 32, 3), 0.9, {28, 29, 30, 31, 32}),
+        ((40, 40, 3), 0.75, {30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40}),
+    ],
+)
+def test_small_pictures_are_enlarged_as_far_as_asked_for(
+    shape: tuple[int, ...], least_part: float, sizes: set[int]
+) -> None:
+    rngs = map(np.random.default_rng, range(80))
+    assert {random_window(shape, 32, rng, least_part).size_px for rng in rngs} == sizes
+
+
+def test_fitting_and_training_crops_are_cut_alike(photos: Path) -> None:
+    items = open_source(f"imagefolder:{photos}").train
+    whole = Data(sources=("none",), crop_px=64, least_part=1.0)
+    parts = Data(sources=("none",), crop_px=64, least_part=0.5)
+    assert not torch.equal(some_crops(items, whole, seed=1), some_crops(items, parts, seed=1))
+    keys = next(iter(StepSampler(len(items), 192, slice(None), seed=1, start=0, stop=1)))
+    crops = Crops(items, 64, seed=1, least_part=1.0)
+    cut = torch.stack([crops[key].picture for key in keys]).float() / 255
+    torch.testing.assert_close(some_crops(items, whole, seed=1), cut)
 
 
 # From Python 3.12 on a fork beside torch's threads is warned of.

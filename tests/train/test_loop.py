@@ -289,7 +289,7 @@ def test_a_density_that_was_never_trained_is_fitted_at_the_start(
     still = drawing | {"learning_rate": 1e-12, "final_learning_rate": 0.0}
     config = toy(model=paper, stage=[still], start=tmp_path / "first")
     begun, photos = train(config, tmp_path / "second")
-    pictures = some_crops(photos.train, config.data.crop_px, seed=0)
+    pictures = some_crops(photos.train, config.data, seed=0)
     level = torch.zeros(len(pictures), 4, dtype=torch.int64)
     latent = begun.codec.encode(pictures, level)
     assert begun.density.bits(latent, level).mean() < drawn.density.bits(latent, level).mean()

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from tactic_train.config import Data
 from tactic_train.data import Item
 from tactic_train.errors import DataError
-from tactic_train.windows import crop, crop_mask, random_window, shrunk
+from tactic_train.windows import LEAST_PART, crop, crop_mask, random_window, shrunk
 
 CACHE_BYTES = 2**30
 # Third word of the noise's seed; crops have the number of their image there.
@@ -87,11 +88,17 @@ class Crops(Dataset[Sample]):
     """
 
     def __init__(
-        self, items: tuple[Item, ...], crop_px: int, seed: int, cache_bytes: int = CACHE_BYTES
+        self,
+        items: tuple[Item, ...],
+        crop_px: int,
+        seed: int,
+        cache_bytes: int = CACHE_BYTES,
+        least_part: float = LEAST_PART,
     ) -> None:
         self.items = items
         self.crop_px = crop_px
         self.seed = seed
+        self.least_part = least_part
         self._masked = any(item.mask for item in items)
         self._room_bytes = cache_bytes
         self._decoded: dict[int, _Decoded] = {}
@@ -102,9 +109,8 @@ class Crops(Dataset[Sample]):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         step, wanted = key
         index, (picture, mask) = self._readable(wanted)
-        window = random_window(
-            picture.shape, self.crop_px, np.random.default_rng((self.seed, step, wanted))
-        )
+        rng = np.random.default_rng((self.seed, step, wanted))
+        window = random_window(picture.shape, self.crop_px, rng, self.least_part)
         label = self.items[index].label if mask is None else crop_mask(mask, window, self.crop_px)
         return Sample(
             torch.from_numpy(crop(picture, window, self.crop_px)).permute(2, 0, 1),
@@ -185,14 +191,14 @@ def draw(
     return Draw(torch.from_numpy(noise), torch.from_numpy(level))
 
 
-def some_crops(items: tuple[Item, ...], crop_px: int, seed: int) -> Tensor:
+def some_crops(items: tuple[Item, ...], data: Data, seed: int) -> Tensor:
     """Cut what a network is fitted to before its first step, always the same crops.
 
     Returns
     -------
     float32 (192, 3, side, side) in [0, 1]
     """
-    crops = Crops(items, crop_px, seed)
+    crops = Crops(items, data.crop_px, seed, least_part=data.least_part)
     chosen = StepSampler(len(crops), _FITTED, slice(None), seed=seed, start=0, stop=1)
     return torch.stack([crops[key].picture for keys in chosen for key in keys]).float() / 255
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tactic_codec.config import Section
+from tactic_train.windows import LEAST_PART
 
 #: the level field of a packet has three bits
 MOST_LEVELS = 8
@@ -51,6 +52,9 @@ class Data(Section):
     ``$TACTIC_DATA`` is expanded."""
     crop_px: int = Field(default=128, ge=32, multiple_of=32)
     """Side of a training crop."""
+    least_part: float = Field(default=LEAST_PART, gt=0, le=1)
+    """Share of the side of a picture, no larger than a crop, that a crop shows at least, enlarged.
+    What was enlarged is smoother than what the codec will be sent; 1 leaves such pictures whole."""
 
 
 class Stage(Section):

@@ -131,7 +131,7 @@ def _trained(system: System, config: TrainConfig) -> list[dict[str, Any]]:
 
 def _prepare(config: TrainConfig, system: System, photos: Photos) -> None:
     """Fit to some training crops what is better not left to chance."""
-    pictures = some_crops(photos.train, config.data.crop_px, config.seed)
+    pictures = some_crops(photos.train, config.data, config.seed)
     if config.start:
         load_start(config, system)
         if system.density.fresh:

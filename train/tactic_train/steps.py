@@ -73,8 +73,10 @@ class Steps:
         config = self.config
         if start == config.steps:
             return
-        room_bytes = CACHE_BYTES // max(1, config.workers)
-        crops = Crops(self.photos.train, config.data.crop_px, config.seed, room_bytes)
+        data, room_bytes = config.data, CACHE_BYTES // max(1, config.workers)
+        crops = Crops(
+            self.photos.train, data.crop_px, config.seed, room_bytes, least_part=data.least_part
+        )
         sampler = StepSampler(
             len(crops), config.batch, self.share, seed=config.seed, start=start, stop=config.steps
         )
@@ -95,10 +97,8 @@ class Steps:
         self.system.codec.encoder.requires_grad_(stage.encoder != "fixed")
         if within == 0:
             if stage.encoder == "fixed":
-                pictures = some_crops(
-                    self.photos.train, self.config.data.crop_px, self.config.seed
-                ).to(self.accelerator.device)
-                fix_encoder(self.system.codec, pictures)
+                pictures = some_crops(self.photos.train, self.config.data, self.config.seed)
+                fix_encoder(self.system.codec, pictures.to(self.accelerator.device))
             # Another loss has gradients of another size, which Adam's memory would blow up.
             self.optimiser.state.clear()
         rate = learning_rate(stage, within)

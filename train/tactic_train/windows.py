@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 #: shorter side above which a photo is shrunk: a camera's photo of many megapixels would take long
 #: to decode at every step, and a crop of it would show a patch that says nothing
 PHOTO_PX = 512
+#: share of a small picture's side that a crop shows at least
+LEAST_PART = 0.75
 
 
 class Window(NamedTuple):
@@ -31,14 +33,16 @@ def shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def random_window(shape: tuple[int, ...], side_px: int, rng: np.random.Generator) -> Window:
+def random_window(
+    shape: tuple[int, ...], side_px: int, rng: np.random.Generator, least_part: float = LEAST_PART
+) -> Window:
     """Choose a square to be scaled to ``side_px``, flipped by chance.
 
     Of a large picture it has between ``side_px`` and the whole shorter side, of a small one
-    between three quarters and the whole of it: the codec meets several scales, mostly sharp.
+    between ``least_part`` and the whole of it: the codec meets several scales, mostly sharp.
     """
     shorter = min(shape[:2])
-    smallest = max(1, min(side_px, shorter * 3 // 4))
+    smallest = max(1, min(side_px, int(shorter * least_part)))
     size = int(rng.integers(smallest, shorter, endpoint=True))
     top = int(rng.integers(0, shape[0] - size, endpoint=True))
     left = int(rng.integers(0, shape[1] - size, endpoint=True))

@@ -14,6 +14,7 @@ from tactic_train import checkpoint
 from tactic_train.config import Data, HeadConfig, Model, Stage, TrainConfig
 from tactic_train.loop import build, train
 from tactic_train.step import System
+from tactic_train.windows import LEAST_PART
 
 _SAVED_EVERY = 200
 
@@ -34,6 +35,11 @@ class Codec(Cell):
     def crop_px(self) -> int | None:
         """Side of its crops; None: whole photos."""
         return None
+
+    @property
+    def least_part(self) -> float:
+        """Share of a small photo that a crop shows at least."""
+        return LEAST_PART
 
     @property
     def label(self) -> str:
@@ -86,7 +92,9 @@ class Codec(Cell):
             model=model,
             head=HeadConfig(name=self.head.name, classes=self.photos.classes, weights=head),
             data=Data(
-                sources=(place.source(self.photos),), crop_px=self.crop_px or self.photos.side_px
+                sources=(place.source(self.photos),),
+                crop_px=self.crop_px or self.photos.side_px,
+                least_part=self.least_part,
             ),
             stage=stages,
         )

@@ -64,6 +64,11 @@ class OurCodec(Codec):
         """β at the finest level, in the end."""
         return self.ours.taught[-1].beta
 
+    @property
+    def least_part(self) -> float:
+        """Of the preset."""
+        return self.ours.least_part
+
     def images(self) -> dict[str, int]:
         """Drawn, then taught."""
         taught = sum(stage.steps for stage in self._taught) * self.ours.batch
@@ -75,7 +80,7 @@ class OurCodec(Codec):
         found = super().configuration()
         if self.start:
             found["start"] = _content(self.start)
-            found["ours"] = self.ours.model_dump(mode="json", exclude={"begin"})
+            del found["ours"]["begin"]
         return found
 
     def plan(self, place: Place) -> TrainConfig:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tactic.reproduce.gallery import Photos
 from tactic_codec.config import Section
 from tactic_train.config import Stage
 from tactic_train.tune import Tuning
+from tactic_train.windows import LEAST_PART
 
 #: what images are counted by, see ``Preset.images_per_s``
 DRAWN, JOINT, TUNED, ANSWERED, CODED = "drawn", "joint", "tuned", "answered", "coded"
@@ -47,6 +49,16 @@ class Ours(Section):
     """Left out where ``--start`` gives trained weights."""
     taught: tuple[Stage, ...]
     """With the clean head, which stays as it is and teaches."""
+    least_part: float = LEAST_PART
+    """Of small photos, see ``tactic_train.config.Data``."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Digests of cells that were run before there was a choice stay what they were."""
+        found: dict[str, Any] = handler(self)
+        if self.least_part == LEAST_PART:
+            found.pop("least_part", None)
+        return found
 
 
 class Roads(Section):
