@@ -103,7 +103,7 @@ _CPU_ROADS = Roads(
     clean=Tuning(steps=400, batch=4, learning_rate=5e-4, head_px=224),
     tune=Tuning(steps=100, batch=4, learning_rate=2e-4, head_px=224),
     draw=Training(steps=400, batch=4, learning_rate=1e-3, final_learning_rate=3e-4),
-    train=Training(steps=300, batch=4, learning_rate=3e-4, final_learning_rate=1e-5),
+    train=Training(steps=1500, batch=4, learning_rate=3e-4, final_learning_rate=1e-5),
     table_crops=100,
     images_per_s={DRAWN: 20, JOINT: 7, TUNED: 16, ANSWERED: 35, CODED: 35},
 )
