@@ -191,6 +191,7 @@ def test_table3_from_scenes_to_files(toy_preset: Preset, tmp_path: Path) -> None
     assert [row["method"] for row in report.rows] == [
         "none",
         "none, head tuned on",
+        "agnostic, β = 1/1024",
         "agnostic",
         "aware",
     ]
@@ -203,6 +204,24 @@ def test_table3_from_scenes_to_files(toy_preset: Preset, tmp_path: Path) -> None
     made = {cell.cell for cell in report.cells}
     assert {"codec-aware-b0-both-s1", "aware-b0-both-s1", "codec-agnostic-b0-s1"} <= made
     assert "| aware | both | " in (tmp_path / "table3.md").read_text()
+
+
+def test_segmentation_at_the_same_bytes_lies_between_two_points() -> None:
+    def result(pixels: int, size: int) -> Result:
+        found = segmented([[pixels, 0]], [[10, 0]], [[10, 0]])
+        figures = found.figures.model_copy(update={"bytes": (size,)})
+        return found.model_copy(update={"figures": figures})
+
+    fewer, more = result(4, 100), result(8, 400)
+    gained = statistics.segmentation_gain_at_same_bytes
+    halfway = gained(result(7, 200), fewer, more)
+    assert halfway and not halfway["in_their_favour"]
+    assert halfway["accuracy_gain"] == pytest.approx(0.7 - (0.4 + 0.8) / 2)
+    assert halfway["miou_gain"] == pytest.approx(7 / 13 - (4 / 16 + 8 / 12) / 2)
+    below = gained(result(7, 50), fewer, more)
+    assert below and below["in_their_favour"]
+    assert below["accuracy_gain"] == pytest.approx(0.3)
+    assert gained(result(7, 500), fewer, more) is None
 
 
 @pytest.fixture(scope="module")

@@ -87,13 +87,28 @@ def table3(rows: Sequence[Json]) -> str:
         "loss",
         "pixel accuracy, % [95 %]",
         "mIoU, % [95 %]",
+        "gain of aware in pixels",
         "gain of aware in mIoU",
         "bytes",
         "bit/pixel",
         "paper: accuracy",
         "paper: mIoU",
     )
-    return table(header, [_table3_row(row) for row in rows])
+    text = table(header, [_table3_row(row) for row in rows])
+    same = [(row["loss"], row.get("at_same_bytes")) for row in rows if "miou_gain" in row]
+    lines = [_table3_gain(loss, gained) for loss, gained in same if gained]
+    return "\n".join([text, *lines]) if lines else text
+
+
+def _table3_gain(loss: str, gained: Json) -> str:
+    pixels, miou = (
+        spread(gained[f"{name}_gain"], gained[f"{name}_gain_interval"])
+        for name in ("accuracy", "miou")
+    )
+    whose = "; agnostic takes more bytes even so" if gained["in_their_favour"] else ""
+    return (
+        f"Gain of aware by {loss}, at the same bytes: {pixels} of pixels, {miou} of mIoU{whose}.\n"
+    )
 
 
 def _table3_row(row: Json) -> list[str]:
@@ -104,6 +119,7 @@ def _table3_row(row: Json) -> list[str]:
         row["loss"],
         spread(row["accuracy"], row["accuracy_interval"]),
         spread(row["miou"], row["miou_interval"]),
+        spread(row["accuracy_gain"], row["accuracy_gain_interval"]) if gained else NOTHING,
         spread(row["miou_gain"], row["miou_gain_interval"]) if gained else NOTHING,
         number(row["bytes"]),
         number(row["bits_per_pixel"], 3),

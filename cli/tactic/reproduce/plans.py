@@ -203,7 +203,10 @@ def table2(cells: Cells) -> list[Cell]:
 
 
 def table3(cells: Cells) -> list[Cell]:
-    """Agnostic and aware codecs for segmentation, by each loss of the head; one seed, β = 0."""
+    """Agnostic and aware codecs for segmentation, by each loss of the head; one seed, β = 0.
+
+    The agnostic one also with the β of drawing, to be compared with at the same bytes.
+    """
     seed = cells.preset.seeds[0]
     return [
         cell
@@ -211,6 +214,7 @@ def table3(cells: Cells) -> list[Cell]:
         for cell in (
             each.clean(seed),
             each.uncompressed(seed),
+            each.agnostic(cells.preset.drawn_beta, seed),
             each.agnostic(0.0, seed),
             each.aware(0.0, seed),
         )

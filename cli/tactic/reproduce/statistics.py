@@ -68,16 +68,26 @@ def gain_at_same_bytes(
     ours, fewer, more : sequences of Result
         One for each seed; ``fewer`` and ``more`` are the other method's points.
     """
-    size, low, high = (sizes(each)["bytes"] for each in (ours, fewer, more))
-    if size > high or low >= high:
+    share = _place_between(ours, fewer, more)
+    if share is None:
         return None
-    share = max(0.0, math.log(size / low) / math.log(high / low))
-    found = right(ours) - (1 - share) * right(fewer) - share * right(more)
+    inside = max(0.0, share)
+    found = right(ours) - (1 - inside) * right(fewer) - inside * right(more)
     return {
         "gain": float(found.mean()),
         "gain_interval": curves.interval(found @ curves.weights(len(found))),
-        "in_their_favour": size < low,
+        "in_their_favour": share < 0,
     }
+
+
+def _place_between(
+    ours: Sequence[Result], fewer: Sequence[Result], more: Sequence[Result]
+) -> float | None:
+    """Where the bytes of ours lie: 0 at ``fewer``, 1 at ``more``; none beyond ``more``."""
+    size, low, high = (sizes(each)["bytes"] for each in (ours, fewer, more))
+    if size > high or low >= high:
+        return None
+    return math.log(size / low) / math.log(high / low)
 
 
 def segmentation(result: Result) -> Json:
@@ -99,6 +109,26 @@ def segmentation_gain(ours: Result, theirs: Result) -> Json:
     for name, measure in (("accuracy", _pixel_accuracy), ("miou", _mean_iou)):
         found[f"{name}_gain"] = float((measure(pair[0], whole) - measure(pair[1], whole))[0])
         each = measure(pair[0], share) - measure(pair[1], share)
+        found[f"{name}_gain_interval"] = curves.interval(each)
+    return found
+
+
+def segmentation_gain_at_same_bytes(ours: Result, fewer: Result, more: Result) -> Json | None:
+    """As `gain_at_same_bytes`, of pixel accuracy and of mean IoU."""
+    place = _place_between([ours], [fewer], [more])
+    if place is None:
+        return None
+    inside = max(0.0, place)
+    of_ours, low, high = _areas(ours), _areas(fewer), _areas(more)
+    found: Json = {"in_their_favour": place < 0}
+    for name, measure in (("accuracy", _pixel_accuracy), ("miou", _mean_iou)):
+        gained, each = (
+            measure(of_ours, share)
+            - (1 - inside) * measure(low, share)
+            - inside * measure(high, share)
+            for share in _weights(of_ours)
+        )
+        found[f"{name}_gain"] = float(gained[0])
         found[f"{name}_gain_interval"] = curves.interval(each)
     return found
 
