@@ -160,6 +160,11 @@ class Site:
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
+    def counters(self) -> dict[str, int]:
+        """The gateway's counters as last told; none before it told any."""
+        events = self.events("gateway", "health")
+        return events[-1]["counters"] if events else {}
+
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
         """Look until it is so; fail with the logs after a minute."""
         deadline_s = time.monotonic() + WAIT_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ from tactic.reproduce.learned import Learned
 from tactic.reproduce.ours import OurCodec
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.preset import HeadChoice, Preset
+from tactic.reproduce.run import writable
 from tactic_train.errors import DataError
 from tactic_train.heads import make_head
 from tactic_train.tune import save_weights
@@ -331,3 +333,9 @@ def test_a_head_can_begin_with_the_published_rows_of_its_classes(tmp_path: Path)
     torch.testing.assert_close(asked, whole[:, [155, 1]])
     with pytest.raises(ReproduceError, match="class a: no published row"):
         fresh_head(choice, ("n02086240", "a"), tmp_path)
+
+
+def test_processes_may_open_one_folder_at_the_same_time(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(writable, [tmp_path / "out"] * 500)) == {tmp_path / "out"}
+    assert not list((tmp_path / "out").iterdir())

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from rich.console import Console
 
@@ -56,7 +57,7 @@ def run_experiment(
     cells = Cells(preset, start)
     plan = EXPERIMENTS[name].plan(cells)
     sizes = preset.on_roads() if name == "table3" else preset
-    lab = Lab(_writable(out), _say)
+    lab = Lab(writable(out), _say)
     if listing:
         _list(estimate(lab, with_bases(plan), sizes), as_json)
         return
@@ -123,12 +124,19 @@ def _say(line: str) -> None:
     Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _writable(out: Path) -> Path:
-    """Find out before the work whether its results can be kept."""
+def writable(out: Path) -> Path:
+    """Find out before the work whether its results can be kept.
+
+    Processes that share a folder, one cell each, may ask at the same time.
+
+    Raises
+    ------
+    OutputError
+        If no file can be made in ``out``.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / ".writable").touch()
-        (out / ".writable").unlink()
+        TemporaryFile(dir=out).close()
     except OSError as fault:
         raise OutputError(f"{out}: {fault.strerror}; choose another --out") from fault
     return out
