@@ -345,3 +345,45 @@ def test_what_memory_no_longer_gives_is_named(monkeypatch: pytest.MonkeyPatch) -
         assert {model.named().get(key) for key in lost} == {Reason.DAMAGED}
     finally:
         model.teardown()
+
+
+def test_a_segment_whose_sync_fails_at_the_start_is_written_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that failed one sync may say yes to the next and have kept nothing."""
+    model = fresh_model(monkeypatch)()
+    model.begin(durability="frame")
+    try:
+        model.break_medium(where="disk", operations={"fdatasync"}, code=errno.EIO)
+        model.put(frames=1, size_bytes=300, priority=1)
+        let_die(model.outbox)
+        model.medium.heal()
+        for older in (model.folder / "disk").glob("*.seg"):
+            model.medium.fail(older, "fdatasync")
+        model.outbox = model.open()
+        model.medium.heal()
+        for _ in range(3):
+            model.time_passes(RETRY_NS / S)
+        model.cut_power()
+        assert len(model.waiting) == 1
+    finally:
+        model.teardown()
+
+
+def test_memory_that_leads_again_tells_of_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was wiped, and the run is killed before it gives up what could not be read."""
+    model = fresh_model(monkeypatch)()
+    model.begin(durability="spill")
+    try:
+        model.put(frames=3, size_bytes=300, priority=1)
+        model.break_medium(where="ram", operations=set(), code=errno.EIO)
+        model.settle(share=0.0, size=1)
+        lost = set(model.waiting)
+        model.medium.heal()
+        model.outbox._storage.tend(model.now_ns + 2 * RETRY_NS)
+        assert model.outbox._storage._lead.memory_leads
+        let_die(model.outbox)
+        model.outbox = model.open()
+        assert {model.named().get(key) for key in lost} == {Reason.DAMAGED}
+    finally:
+        model.teardown()
