@@ -368,22 +368,3 @@ def test_a_segment_whose_sync_fails_at_the_start_is_written_again(
         assert len(model.waiting) == 1
     finally:
         model.teardown()
-
-
-def test_memory_that_leads_again_tells_of_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was wiped, and the run is killed before it gives up what could not be read."""
-    model = fresh_model(monkeypatch)()
-    model.begin(durability="spill")
-    try:
-        model.put(frames=3, size_bytes=300, priority=1)
-        model.break_medium(where="ram", operations=set(), code=errno.EIO)
-        model.settle(share=0.0, size=1)
-        lost = set(model.waiting)
-        model.medium.heal()
-        model.outbox._storage.tend(model.now_ns + 2 * RETRY_NS)
-        assert model.outbox._storage._lead.memory_leads
-        let_die(model.outbox)
-        model.outbox = model.open()
-        assert {model.named().get(key) for key in lost} == {Reason.DAMAGED}
-    finally:
-        model.teardown()

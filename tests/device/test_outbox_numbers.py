@@ -9,6 +9,7 @@ import pytest
 from device.test_outbox_model import Model, S, fresh_model, let_die
 from tactic_codec.drop import Reason
 from tactic_delivery.entry import PacketKey
+from tactic_device.trouble import RETRY_NS
 
 
 @pytest.fixture
@@ -88,3 +89,18 @@ def test_a_run_that_ends_with_memory_unreadable_tells_the_disk(model: Model) -> 
     model.outbox = model.open()
     ledger = model.outbox.pending.ledger
     assert (ledger.captured, ledger.stored, ledger.dropped.total()) == (20, 19, 1)
+
+
+def test_memory_that_leads_again_tells_of_what_it_lost(model: Model) -> None:
+    """It was wiped, and the run is killed before it gives up what could not be read."""
+    model.put(frames=3, size_bytes=300, priority=1)
+    model.medium.fail(model.folder / "ram")
+    model.settle(share=0.0, size=1)
+    lost = set(model.waiting)
+    model.medium.heal()
+    model.outbox._storage.tend(model.now_ns + 2 * RETRY_NS)
+    assert model.outbox._storage._lead.memory_leads
+    let_die(model.outbox)
+    model.outbox = model.open()
+    assert len(lost) == 2
+    assert {model.named().get(key) for key in lost} == {Reason.DAMAGED}
