@@ -127,6 +127,27 @@ def test_notes_own_up(cells: Cells) -> None:
     assert "| WebP | – | – | – |" in layouts.beyond(report.rows)
 
 
+def test_the_clean_head_may_be_better_than_the_one_that_was_tuned_on(cells: Cells) -> None:
+    found = results(cells, SIZES)
+    better = found["none-s1"].figures.model_copy(update={"right": right(0.99)})
+    found["none-s1"] = found["none-s1"].model_copy(update={"figures": better})
+    notes = make_report("beyond", cells, found).notes
+    assert any("not of the clean head" in note for note in notes)
+    assert not any(
+        "clean head" in n for n in make_report("beyond", cells, results(cells, SIZES)).notes
+    )
+
+
+def test_a_curve_that_ends_above_ours_gives_a_bound(cells: Cells) -> None:
+    found = results(cells, SIZES)
+    (name,) = (name for name in found if name.startswith("ours-l0-s1"))
+    low = found[name].figures.model_copy(update={"right": right(0.4)})
+    found[name] = found[name].model_copy(update={"figures": low})
+    report = make_report("beyond", cells, found)
+    assert compared(list(report.rows))["WebP"]["at_most"] == ["level 0"]
+    assert "| level 0 | ≤ " in layouts.beyond(report.rows)
+
+
 def test_points_costs_and_a_head_on_the_node(cells: Cells) -> None:
     report = make_report("beyond", cells, results(cells, SIZES))
     (node,) = (row for row in report.rows if row["part"] == "node")
@@ -175,6 +196,10 @@ def test_a_figure_in_both_formats(cells: Cells, tmp_path: Path) -> None:
         rows = EXPERIMENTS[name].rows(cells, mine)
         write_figure(rows, PHOTOS, tmp_path / name)
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        half = [{**rows[-1], "method": "tactic", "part": "half", "accuracy": 1.0}]
+        write_figure([*rows, *half], PHOTOS, tmp_path / "same")
+        same, plain = ((tmp_path / each).with_suffix(".png") for each in ("same", name))
+        assert same.read_bytes() == plain.read_bytes(), "only heads that were tuned are drawn"
         svg = (tmp_path / f"{name}.svg").read_text()
         assert all(word in svg for word in ("JPEG", "tactic", "model", "bits per pixel"))
 

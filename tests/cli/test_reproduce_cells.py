@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from tactic.evaluate.errors import OutputError
 from tactic.reproduce import command, presets
 from tactic.reproduce.cell import Cell, Figures, Place
 from tactic.reproduce.codecs import Aware, Codec
@@ -26,6 +30,7 @@ from tactic.reproduce.ours import OurCodec
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.preset import HeadChoice, Preset
 from tactic.reproduce.run import writable
+from tactic_train import checkpoint
 from tactic_train.errors import DataError
 from tactic_train.heads import make_head
 from tactic_train.tune import save_weights
@@ -38,6 +43,7 @@ class Base(Cell):
 
     files: ClassVar[tuple[str, ...]] = (WEIGHTS,)
     runs: ClassVar[list[str]] = []
+    found: ClassVar[str | None] = None
     size: int = 1
 
     @property
@@ -50,7 +56,7 @@ class Base(Cell):
     def run(self, place: Place) -> Figures:
         self.runs.append(self.key)
         (place.folder(self) / WEIGHTS).touch()
-        return Figures()
+        return Figures(right=self.found)
 
 
 class Top(Cell):
@@ -126,6 +132,47 @@ def test_a_cell_that_was_killed_is_gone_on_with(
     monkeypatch.setattr(Top, "broken", False)
     assert lab.make(top).resumed
     assert Base.runs == [top.base.key]
+
+
+def test_weights_made_again_leave_a_result_as_it_was(
+    top: Top, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others were built on it; on another machine the same training ends otherwise."""
+    said: list[str] = []
+    lab.say = said.append
+    first = lab.make(top.base)
+    (lab.folder(top.base) / WEIGHTS).unlink()
+    monkeypatch.setattr(Base, "found", "0011")
+    lab.make(top)
+    assert len(Base.runs) == 2
+    assert lab.result(top.base) == first
+    assert any("another machine?" in line for line in said)
+
+
+def test_two_processes_do_a_cell_once(top: Top, lab: Lab) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: lab.make(top).as_json(), range(4)))
+    assert len(found) == len(Base.runs) == 1
+
+
+def test_a_training_that_was_stopped_is_no_codec(toy_preset: Preset, tmp_path: Path) -> None:
+    lab = Lab(tmp_path, lambda line: None)
+    drawn = Cells(toy_preset)._drawn(1)
+    lab.make(drawn)
+    assert drawn.is_whole(lab)
+    path = lab.folder(drawn) / checkpoint.NAME
+    state = torch.load(path, weights_only=True)
+    torch.save(state | {"step": state["step"] - 1}, path)
+    assert not drawn.is_whole(lab)
+
+
+def test_a_full_disk_is_named(top: Top, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tactic.reproduce.lab.replace_file", full)
+    with pytest.raises(OutputError, match="No space left on device; make room"):
+        lab.make(top)
 
 
 def test_a_damaged_result_is_named(top: Top, lab: Lab) -> None:
@@ -279,9 +326,18 @@ def test_windows_of_road_scenes(toy_preset: Preset) -> None:
 
 def test_the_first_classes_of_a_large_set_are_linked(two_classes: Path, tmp_path: Path) -> None:
     found = link_classes(two_classes / "train", tmp_path / "linked", 2, 0.75)
+    more = two_classes / "train/disc/more.png"
+    shutil.copy(next((two_classes / "train/disc").iterdir()), more)
+    try:
+        later = link_classes(two_classes / "train", tmp_path / "linked", 2, 0.75)
+    finally:
+        more.unlink()
+    assert later != found
+    names = [{path.name for path in (later / part / "disc").iterdir()} for part in ("train", "val")]
+    assert not names[0] & names[1], "no photo is in both parts"
     assert len(list((found / "train/disc").iterdir())) == 9
     assert len(list((found / "val/disc").iterdir())) == 3
-    link_classes(two_classes / "train", tmp_path / "linked", 2, 0.75)
+    assert link_classes(two_classes / "train", tmp_path / "linked", 2, 0.75) == found
     photos = Photos(
         source=f"imagefolder:{found}", match="", classes=2, side_px=32, tuned_on=99, judged_by=99
     )

@@ -93,7 +93,8 @@ def test_one_page_of_all(results: Path, tmp_path: Path) -> None:
     assert "| nothing | 100.5 |" in text
     assert "Preset `gpu`, 4 photos, a GPU, commit unknown, 2.0 hours." in text
     negative = text.partition("What did not work")[2]
-    assert [negative.count(note) for note in (NOTE, "Attention", "training mode")] == [1, 1, 1]
+    assert [negative.count(note) for note in (NOTE, "Attention", "training mode")] == [2, 1, 1]
+    assert f"- `fig2`, `gpu`: {NOTE}" in negative
     (link,) = re.findall(r"!\[.*\]\((.*)\)", text)
     assert (out.parent / link).read_text().startswith("<?xml")
     assert (out.parent / link).with_suffix(".png").exists()

@@ -121,7 +121,8 @@ def test_table2_has_gains(toy_preset: Preset) -> None:
     assert report.rows[-1]["at_same_bytes"]["gain"] == pytest.approx(0.5)
     text = as_markdown(report)
     assert "| agnostic | 0 | 25.0 ± 0.0 [" in text
-    assert "Gain of aware at β = 1/32, at the same bytes: 50.0 [" in text
+    assert "Gain of aware at β = 1/32 over agnostic, at the same bytes, interpolated" in text
+    assert "over agnostic with a head tuned longer, first seed, at the same bytes" in text
     assert text.endswith("Preset `toy`, 4 photos, cpu, 1 threads, commit abc, 0.1 hours.\n")
 
 
@@ -186,7 +187,7 @@ def test_table3_from_scenes_to_files(toy_preset: Preset, tmp_path: Path) -> None
     roads = toy_preset.roads.model_copy(update={"gammas": (0.5,)})
     preset = toy_preset.model_copy(update={"roads": roads})
     run_experiment("table3", preset, tmp_path, start=None, cell=None, listing=False, as_json=True)
-    report = read_report(tmp_path / "table3.json")
+    report = read_report(tmp_path / "table3-toy.json")
     assert report.pictures == 3
     assert [row["method"] for row in report.rows] == [
         "none",
@@ -203,7 +204,7 @@ def test_table3_from_scenes_to_files(toy_preset: Preset, tmp_path: Path) -> None
     assert report.rows[-1]["published"] == {"accuracy": 0.758, "miou": 0.285}
     made = {cell.cell for cell in report.cells}
     assert {"codec-aware-b0-both-s1", "aware-b0-both-s1", "codec-agnostic-b0-s1"} <= made
-    assert "| aware | both | " in (tmp_path / "table3.md").read_text()
+    assert "| aware | both | " in (tmp_path / "table3-toy.md").read_text()
 
 
 def test_segmentation_at_the_same_bytes_lies_between_two_points() -> None:
@@ -236,9 +237,9 @@ def run(toy_preset: Preset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_tables_from_photos_to_files(run: Path, toy_preset: Preset) -> None:
-    first, second = (read_report(run / f"{name}.json") for name in ("table1", "table2"))
+    first, second = (read_report(run / f"{name}-toy.json") for name in ("table1", "table2"))
     assert (first.pictures, first.preset["name"]) == (12, "toy")
-    assert (run / "table1.md").read_text() == as_markdown(first)
+    assert (run / "table1-toy.md").read_text() == as_markdown(first)
     made = {cell.cell: cell for cell in (*first.cells, *second.cells)}
     assert {"codec-drawn-s1", "none-s1", "jpeg-q5-s1", "agnostic-b0-patient-s1"} <= made.keys()
     learned = made["aware-b1_32-s1"].figures
@@ -277,9 +278,13 @@ def test_listing_and_one_cell(
     assert "13 of 24 done" in capsys.readouterr().out
 
 
-def test_files_that_are_no_results(tmp_path: Path) -> None:
+def test_files_that_are_no_results(toy_preset: Preset, tmp_path: Path) -> None:
     with pytest.raises(ReproduceError, match=r"table1\.json: .* run its experiment first"):
         read_report(tmp_path / "table1.json")
     (tmp_path / "table1.json").write_text("{}")
     with pytest.raises(ReproduceError, match="not a result of tactic reproduce; leave it out"):
+        read_report(tmp_path / "table1.json")
+    text = make_report("table1", Cells(toy_preset), results(GOOD, toy_preset, SIZES)).as_json()
+    (tmp_path / "table1.json").write_text(text.replace('"table1"', '"table9"'))
+    with pytest.raises(ReproduceError, match="no experiment 'table9' here; leave it out"):
         read_report(tmp_path / "table1.json")

@@ -73,7 +73,7 @@ def check(names: Sequence[str]) -> None:
         if name.upper() not in Image.SAVE:
             raise RivalMissingError(
                 f"the installed Pillow writes no {name.upper()}: pip install 'pillow>=11.3', "
-                f"or leave {name} out of --against"
+                f"or compare without {name}"
             )
 
 

@@ -113,11 +113,16 @@ def _writable(out: Path) -> None:
 
 
 def _give(result: dict[str, Any], as_json: bool, out: Path | None) -> None:
-    if out:
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    """Show it first: a disk that is full now takes nothing away."""
     if as_json:
         print(json.dumps(result))
     else:
         show(result, Console(highlight=False))
-        if out:
-            print(f"result: {out}")
+    if out is None:
+        return
+    try:
+        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    except OSError as fault:
+        raise OutputError(f"{out}: {fault.strerror}; what is printed above is all of it") from fault
+    if not as_json:
+        print(f"result: {out}")

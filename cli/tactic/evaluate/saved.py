@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,7 +34,9 @@ class Result(_Lenient):
     head: str
     accuracy_of: Literal["class", "pixel", "agreement"]
     clean_accuracy: float = Field(ge=0, le=1)
-    curves: dict[str, tuple[Point, ...]]
+    curves: dict[str, Annotated[tuple[Point, ...], Field(min_length=1)]] = Field(min_length=1)
+    data: str = ""
+    match: str = ""
 
 
 def read(paths: Sequence[Path]) -> list[Result]:
@@ -55,7 +57,8 @@ def read(paths: Sequence[Path]) -> list[Result]:
 
 
 def _judged(result: Result) -> tuple[object, ...]:
-    return result.n, result.clean_accuracy, result.accuracy_of, result.head
+    pictures = result.n, result.data, result.match
+    return *pictures, result.clean_accuracy, result.accuracy_of, result.head
 
 
 def _read(path: Path) -> Result:

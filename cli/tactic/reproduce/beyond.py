@@ -17,7 +17,7 @@ from tactic.evaluate.curves import LOSS
 from tactic.reproduce import statistics
 from tactic.reproduce.bd_rate import bd_rate
 from tactic.reproduce.cell import Cell, Json, Result
-from tactic.reproduce.plans import Cells
+from tactic.reproduce.plans import Cells, rivals
 from tactic.reproduce.tables import beta_name, row, table1_rows
 from tactic_codec.packet import HEADER_BYTES
 from tactic_link.traces import ANSWER_BYTES
@@ -53,9 +53,14 @@ def beyond_rows(cells: Cells, results: Results) -> list[Json]:
     """Points, comparisons and costs; ``part`` says which a row is."""
     points = point_rows(cells, results)
     curve = {name: _curve(each, results) for name, each in methods(cells).items()}
-    clean = statistics.right([results[cells.uncompressed(cells.preset.seeds[0]).name]])
+    seed = cells.preset.seeds[0]
+    heads = cells.clean(seed), cells.uncompressed(seed)
+    first, clean = (statistics.right([results[cell.name]]) for cell in heads)
+    reached = bool(curve[OURS].right.mean(axis=1).max() >= first.mean() - LOSS)
     compared = [
-        _compare(name, theirs, curve[OURS], clean) for name, theirs in curve.items() if name != OURS
+        _compare(name, theirs, curve[OURS], clean) | {"ours_reach_clean": reached}
+        for name, theirs in curve.items()
+        if name != OURS
     ]
     return [*points, *compared, *_halves(cells, results), *_costs(cells, results)]
 
@@ -77,7 +82,7 @@ def methods(cells: Cells) -> dict[str, list[tuple[str, Cell]]]:
             *((f"level {cell.level}, {cell.share:.0%} sent", cell) for cell in cells.cut(seed)),
         ]
     }
-    for codec, settings in preset.rivals.items():
+    for codec, settings in rivals(preset).items():
         found[files.NAMES[codec]] = [
             (_setting(quality, scale), cells.file(codec, quality, scale, seed))
             for quality, scale in settings
@@ -130,6 +135,11 @@ def _compare(name: str, theirs: Curve, ours: Curve, clean: Floats) -> Json:
         saved = _savings(*pair, share)
         found[f"bd_rate_{count}"], found[f"bd_rate_{count}_interval"] = saved
     found["ratio_at"] = _at_settings(theirs, ours, whole)
+    least = float((theirs.right @ whole).min())
+    accuracy = (ours.right @ whole)[:, 0]
+    found["at_most"] = [
+        setting for setting, each in zip(ours.settings, accuracy, strict=True) if each < least
+    ]
     return found
 
 

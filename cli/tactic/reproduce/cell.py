@@ -73,6 +73,10 @@ class Cell(Section, ABC):
     def run(self, place: Place) -> Figures:
         """Do it; what it builds on is done."""
 
+    def is_whole(self, place: Place) -> bool:
+        """Whether its folder has what cells that build on it need."""
+        return all((place.folder(self) / name).exists() for name in self.files)
+
     def bases(self) -> tuple[Cell, ...]:
         """The cells it builds on."""
         values = (getattr(self, name) for name in type(self).model_fields)

@@ -61,6 +61,11 @@ class Codec(Cell):
         train(self.plan(place), place.folder(self))
         return Figures()
 
+    def is_whole(self, place: Place) -> bool:
+        """A checkpoint alone may be of a training that was stopped."""
+        path = place.folder(self) / checkpoint.NAME
+        return path.exists() and checkpoint.read(path)["step"] == self.plan(place).steps
+
     def load(self, place: Place) -> System:
         """Codec, density and, where it was trained with them, head."""
         system = build(self.plan(place))

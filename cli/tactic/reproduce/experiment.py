@@ -104,11 +104,18 @@ class Report(BaseModel):
 
     experiment: str
     preset: Json
+    start: str | None = None
+    """What our codec began with, as it was named."""
     rows: tuple[Json, ...]
     notes: tuple[str, ...]
     cells: tuple[Result, ...]
     commit: str | None
     date: str
+
+    @property
+    def name(self) -> str:
+        """Of its files: ``beyond-cpu``, ``beyond-cpu-started``."""
+        return f"{self.experiment}-{self.preset['name']}" + ("-started" if self.start else "")
 
     def as_json(self) -> str:
         """What the file holds, on one line."""
@@ -130,6 +137,7 @@ def make_report(name: str, cells: Cells, results: Mapping[str, Result]) -> Repor
     return Report(
         experiment=name,
         preset=cells.preset.model_dump(mode="json"),
+        start=str(cells.start) if cells.start else None,
         rows=tuple(rows),
         notes=tuple(experiment.notes(rows)),
         cells=tuple(results.values()),
@@ -147,11 +155,14 @@ def read_report(path: Path) -> Report:
         It is missing, or no such file.
     """
     try:
-        return Report.model_validate_json(path.read_bytes())
+        found = Report.model_validate_json(path.read_bytes())
     except OSError as fault:
         raise ReproduceError(f"{path}: {fault.strerror}; run its experiment first") from fault
     except ValidationError as fault:
         raise ReproduceError(f"{path}: not a result of tactic reproduce; leave it out") from fault
+    if found.experiment not in EXPERIMENTS:
+        raise ReproduceError(f"{path}: no experiment {found.experiment!r} here; leave it out")
+    return found
 
 
 def as_markdown(report: Report) -> str:
@@ -167,7 +178,8 @@ def provenance(report: Report) -> str:
     devices = sorted({cell.device for cell in report.cells})
     commits = sorted({cell.commit or "unknown" for cell in report.cells})
     hours = sum(cell.wall_s for cell in report.cells) / 3600
+    begun = f" Our codec began with `{report.start}`, whose training is not in the hours."
     return (
         f"Preset `{report.preset['name']}`, {report.pictures:,} photos, {', '.join(devices)}, "
-        f"commit {', '.join(commits)}, {hours:.1f} hours."
+        f"commit {', '.join(commits)}, {hours:.1f} hours.{begun if report.start else ''}"
     )

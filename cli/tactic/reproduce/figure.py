@@ -52,7 +52,7 @@ def write_figure(rows: Sequence[Json], pictures: int, out: Path) -> None:
 
 
 def _line(name: str, rows: Sequence[Json]) -> Line:
-    mine = [row for row in rows if row["method"] == name and "bits_per_pixel" in row]
+    mine = [row for row in rows if row["method"] == name and row.get("part", "point") == "point"]
     size, accuracy = (
         np.array([row[key] for row in mine]) for key in ("bits_per_pixel", "accuracy")
     )

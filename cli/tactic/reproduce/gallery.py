@@ -5,8 +5,11 @@ Where they have masks, the squares to tune on are random windows, as in training
 
 from __future__ import annotations
 
+import hashlib
 import random
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -183,7 +186,8 @@ def link_classes(folder: Path, out: Path, classes: int, share: float) -> Path:
     folder : Path
         Class folders with photos, such as ImageNet's ``train``.
     out : Path
-        Gets ``train/CLASS`` and ``val/CLASS`` with symbolic links.
+        Gets a folder named by the files, with ``train/CLASS`` and ``val/CLASS`` of symbolic links:
+        photos that come or go later make another one.
     classes : int
         How many, in alphabetical order.
     share : float
@@ -197,18 +201,25 @@ def link_classes(folder: Path, out: Path, classes: int, share: float) -> Path:
     found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if len(found) < classes:
         raise ReproduceError(f"{folder}: {len(found)} class folders, {classes} are needed")
-    for each in found[:classes]:
-        files = sorted(each.iterdir())
-        random.Random(_SHUFFLE_SEED).shuffle(files)
-        cut = round(share * len(files))
-        for part, chosen in (("train", files[:cut]), ("val", files[cut:])):
-            _link(chosen, out / part / each.name)
-    return out
+    files = {each: sorted(each.iterdir()) for each in found[:classes]}
+    names = "\n".join(str(file.resolve()) for each in files.values() for file in each)
+    linked = out / f"{classes}-classes-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
+    if linked.exists():
+        return linked
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        made = Path(scratch) / "made"
+        for each, photos in files.items():
+            random.Random(_SHUFFLE_SEED).shuffle(photos)
+            cut = round(share * len(photos))
+            for part, chosen in (("train", photos[:cut]), ("val", photos[cut:])):
+                _link(chosen, made / part / each.name)
+        with suppress(OSError):  # another process was first
+            made.rename(linked)
+    return linked
 
 
 def _link(files: Sequence[Path], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
     for file in files:
-        link = folder / file.name
-        if not link.is_symlink():
-            link.symlink_to(file.resolve())
+        (folder / file.name).symlink_to(file.resolve())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 
 from tactic.evaluate import about
+from tactic.evaluate.errors import OutputError
 from tactic.reproduce.cell import Cell, Result
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.gallery import Gallery, Photos, link_classes, open_gallery
@@ -21,6 +24,7 @@ from tactic_train.checkpoint import replace_file
 from tactic_train.photos import expand
 
 _LINKED = "classes:"
+_LOCK = "lock"
 _TRAINING_SHARE = 0.8
 
 
@@ -63,8 +67,8 @@ class Lab:
         if not photos.source.startswith(_LINKED):
             return photos.source
         path = Path(expand(photos.source.removeprefix(_LINKED)))
-        linked = self.out / "work" / f"{photos.classes}-classes"
-        return f"imagefolder:{link_classes(path, linked, photos.classes, _TRAINING_SHARE)}"
+        linked = link_classes(path, self.out / "work", photos.classes, _TRAINING_SHARE)
+        return f"imagefolder:{linked}"
 
     def check(self, photos: Photos, head: HeadChoice) -> None:
         """Find out before the work whether photos and weights are there.
@@ -107,21 +111,48 @@ class Lab:
 
     def _ensure(self, cell: Cell) -> None:
         """Have a cell's weights as well as its result."""
-        if self.result(cell) is None or not self._has_files(cell):
+        if self.result(cell) is None or not cell.is_whole(self):
             for base in cell.bases():
                 self._ensure(base)
             self._run(cell)
 
-    def _has_files(self, cell: Cell) -> bool:
-        return all((self.folder(cell) / name).exists() for name in cell.files)
-
     def _run(self, cell: Cell) -> Result:
-        resumed = any(self.folder(cell).iterdir())
+        """Run a cell that no other process runs.
+
+        A result that is there already stays: others build on it. Then this makes weights only.
+        """
+        with self._alone(cell):
+            known = self.result(cell)
+            if known and cell.is_whole(self):
+                return known
+            found = self._find_out(cell)
+            if known is None:
+                self.keep(self._path(cell), found.as_json() + "\n")
+                self.say(f"{cell.name}: done in {found.wall_s:.0f} s{_accuracy(found)}")
+            elif known.figures.right != found.figures.right:
+                self.say(
+                    f"{cell.name}: made again, and answers otherwise than its result says, which "
+                    "stays; another machine? Choose another --out to have all figures of this one"
+                )
+            return known or found
+
+    @contextmanager
+    def _alone(self, cell: Cell) -> Iterator[None]:
+        with (self.folder(cell) / _LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.say(f"{cell.name}: another process is at it; waiting")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _find_out(self, cell: Cell) -> Result:
+        resumed = any(path.name != _LOCK for path in self.folder(cell).iterdir())
         self.say(f"{cell.name}: {'goes on' if resumed else 'starts'}")
         start_s = time.monotonic()
         figures = cell.run(self)
         forget_checkpoint(self.folder(cell))
-        result = Result(
+        return Result(
             cell=cell.name,
             digest=cell.digest,
             configuration=cell.configuration(),
@@ -133,9 +164,18 @@ class Lab:
             commit=about.commit(),
             date=about.date(),
         )
-        replace_file(self._path(cell), result.as_json().encode() + b"\n")
-        self.say(f"{cell.name}: done in {result.wall_s:.0f} s{_accuracy(result)}")
-        return result
+
+    def keep(self, path: Path, text: str) -> None:
+        """Write a file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+        """
+        try:
+            replace_file(path, text.encode())
+        except OSError as fault:
+            raise OutputError(f"{path}: {fault.strerror}; make room, then start again") from fault
 
     def _path(self, cell: Cell) -> Path:
         return self.out / f"{cell.key}.json"

@@ -77,7 +77,11 @@ def write_page(folders: Sequence[Path], out: Path) -> None:
     sections = [_HEAD, *(_section(report, out.parent / "img") for report in reports)]
     sections += [_ablation(each) for each in ablations]
     told = [
-        *(note for each in reports for note in each.notes),
+        *(
+            f"`{each.experiment}`, `{each.preset['name']}`: {note}"
+            for each in reports
+            for note in each.notes
+        ),
         *(note for each in ablations for note in each.notes),
         *(note for each in notes for note in each.notes),
     ]
@@ -111,9 +115,8 @@ def _section(report: Report, images: Path) -> str:
     if experiment.drawn:
         from tactic.reproduce.figure import write_figure
 
-        name = f"{report.experiment}-{preset}"
-        write_figure(report.rows, report.pictures, images / name)
-        parts.append(f"![{experiment.title}]({images.name}/{name}.svg)\n")
+        write_figure(report.rows, report.pictures, images / report.name)
+        parts.append(f"![{experiment.title}]({images.name}/{report.name}.svg)\n")
     return "\n".join([*parts, provenance(report) + "\n"])
 
 

@@ -245,10 +245,19 @@ def beyond(cells: Cells) -> list[Cell]:
         *(cells.aware(beta, seed) for beta in preset.betas),
         *(
             cells.file(codec, quality, scale, seed)
-            for codec, settings in preset.rivals.items()
+            for codec, settings in rivals(preset).items()
             for quality, scale in settings
         ),
     ]
+
+
+def rivals(preset: Preset) -> dict[str, list[tuple[int, float]]]:
+    """Qualities and sizes by file codec; of JPEG also those of ``table1``."""
+    found = {codec: list(settings) for codec, settings in preset.rivals.items()}
+    also = [(quality, 1.0) for quality in preset.jpeg_qualities]
+    known = found.setdefault("jpeg", [])
+    known += [setting for setting in also if setting not in known]
+    return found
 
 
 def parts(cells: Cells) -> list[Cell]:

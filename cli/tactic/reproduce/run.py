@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from rich.console import Console
 
 from tactic.evaluate.errors import OutputError
+from tactic.evaluate.rivals import check
 from tactic.reproduce.cell import Cell
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.estimate import Row, estimate
@@ -19,6 +20,7 @@ from tactic.reproduce.experiment import EXPERIMENTS, Report, as_markdown, make_r
 from tactic.reproduce.lab import Lab, with_bases
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.preset import Preset
+from tactic.reproduce.rivals import File
 
 
 def run_experiment(
@@ -64,6 +66,7 @@ def run_experiment(
     plan = [_find(with_bases(plan), cell)] if cell else plan
     if any(lab.result(each) is None for each in plan):
         lab.check(sizes.photos, sizes.head)
+        check(sorted({each.codec for each in with_bases(plan) if isinstance(each, File)}))
     # The training loop reports on standard output.
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         if cell:
@@ -84,9 +87,10 @@ def _run_all(name: str, cells: Cells, plan: Sequence[Cell], lab: Lab) -> Report:
         results[each.name] = lab.make(each)
     bases = {each.name: found for each in with_bases(plan) if (found := lab.result(each))}
     report = make_report(name, cells, bases | results)
-    (lab.out / f"{name}.json").write_text(report.as_json() + "\n", encoding="utf-8")
-    (lab.out / f"{name}.md").write_text(as_markdown(report), encoding="utf-8")
-    lab.say(f"{name}: {lab.out / name}.json and .md")
+    path = lab.out / report.name
+    lab.keep(path.with_suffix(".json"), report.as_json() + "\n")
+    lab.keep(path.with_suffix(".md"), as_markdown(report))
+    lab.say(f"{name}: {path}.json and .md")
     if EXPERIMENTS[name].drawn:
         _draw(report, lab)
     return report
@@ -98,8 +102,9 @@ def _draw(report: Report, lab: Lab) -> None:
     except ImportError as fault:
         lab.say(f"no figure: {fault.name} is not installed; start again where it is")
         return
-    write_figure(report.rows, report.pictures, lab.out / report.experiment)
-    lab.say(f"{report.experiment}: {lab.out / report.experiment}.png and .svg")
+    path = lab.out / report.name
+    write_figure(report.rows, report.pictures, path)
+    lab.say(f"{report.experiment}: {path}.png and .svg")
 
 
 def _find(cells: Sequence[Cell], name: str) -> Cell:

@@ -51,6 +51,10 @@ def table2_rows(cells: Cells, results: Results) -> list[Json]:
         )
     )
     rows[-1]["at_same_bytes"] = statistics.gain_at_same_bytes(ours, fewer, more)
+    longer = [results[cells.patient(beta, seeds[0]).name] for beta in (limited, 0.0)]
+    rows[-1]["at_same_bytes_longer"] = statistics.gain_at_same_bytes(
+        ours[:1], longer[:1], longer[1:]
+    )
     return rows
 
 
