@@ -138,7 +138,7 @@ def train(
             "of one from the beginning."
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the file's seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's seed.")] = None,
 ) -> None:
     """Train a codec for photos of your own, or go on where the output folder stands."""
     with packages_of("train"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from tactic_codec import manifest as declared
 from tactic_codec.bundle import Bundle, file_entry, write_manifest
@@ -156,21 +157,32 @@ class Staging:
     """
 
     def __init__(self, target: Path) -> None:
-        if target.exists() and not (target / "manifest.json").exists():
-            raise ExportError(f"{target}: exists and is not a bundle; choose another --out")
-        target.parent.mkdir(parents=True, exist_ok=True)
         self.target = target
-        self.root = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            if target.exists():
+                Manifest.model_validate_json((target / "manifest.json").read_bytes())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.root = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        except (FileNotFoundError, ValidationError) as fault:
+            raise ExportError(
+                f"{target}: exists and is not a bundle; choose another --out"
+            ) from fault
+        except OSError as fault:
+            raise ExportError(f"{target}: {fault.strerror}; choose another --out") from fault
         self.root.chmod(0o755)
 
     def __enter__(self) -> Path:
         return self.root
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: object, fault: BaseException | None, *_: object) -> None:
         if kind is None:
             self._swap()
         else:
             shutil.rmtree(self.root, ignore_errors=True)
+        if isinstance(fault, OSError):
+            raise ExportError(
+                f"{self.target}: {fault.strerror}; make room or choose another --out"
+            ) from fault
 
     def _swap(self) -> None:
         # Renaming the old one first leaves a whole bundle in its place but for an instant.

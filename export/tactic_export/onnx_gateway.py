@@ -24,6 +24,7 @@ from tactic_train.networks import Codec
 
 OPSET = 18
 _LARGE = 256
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 class _Decoder(nn.Module):
@@ -145,13 +146,17 @@ def _forget_origin(model: onnx.ModelProto) -> None:
 
 
 def _store_as_fp16(model: onnx.ModelProto) -> None:
-    """Replace every large fp32 initialiser by an fp16 one and a Cast."""
+    """Replace every large fp32 initialiser whose values fp16 has by an fp16 one and a Cast."""
     kept, casts = [], []
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LARGE:
             kept.append(tensor)
             continue
-        half = numpy_helper.to_array(tensor).astype(np.float16)
+        whole = numpy_helper.to_array(tensor)
+        if np.abs(whole).max() > _LARGEST_HALF:
+            kept.append(tensor)
+            continue
+        half = whole.astype(np.float16)
         kept.append(numpy_helper.from_array(half, f"{tensor.name}_fp16"))
         casts.append(
             helper.make_node("Cast", [f"{tensor.name}_fp16"], [tensor.name], to=TensorProto.FLOAT)

@@ -20,12 +20,13 @@ from tactic_train.photos import class_indices
 
 def training_crops(config: TrainConfig, count: int) -> NDArray[np.uint8]:
     """Random training crops, the same every time; uint8 (count, side, side, 3)."""
-    sources = [open_source(os.path.expandvars(s), config.seed) for s in config.data.sources]
+    sources = [open_source(os.path.expandvars(s)) for s in config.data.sources]
     items = tuple(item for source in sources for item in source.train)
     data = config.data
     crops = Crops(items, data.crop_px, config.seed, least_part=data.least_part)
     chosen = np.random.default_rng(config.seed).permutation(len(items))
-    keys = [(0, int(chosen[i % len(items)])) for i in range(count)]
+    # Fewer photos than crops: several of each, every time another part of it.
+    keys = [(i // len(items), int(chosen[i % len(items)])) for i in range(count)]
     return np.stack([crops[key][0].permute(1, 2, 0).numpy() for key in keys])
 
 
@@ -57,6 +58,8 @@ def report_pictures(
     pictures = [decode_image(i.read(), i.name) for i in items]
     if len({p.shape for p in pictures}) > 1:
         raise ExportError(f"{source}: the report needs pictures of one size")
+    if min(pictures[0].shape[:2]) < stride:
+        raise ExportError(f"{source}: the report needs pictures of {stride} pixels at least")
     cut = np.stack([_whole_strides(p, stride) for p in pictures])
     if task == "segmentation":
         known = opened.has_masks and len(opened.classes) == classes

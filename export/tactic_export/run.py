@@ -9,6 +9,7 @@ import torch
 
 from tactic_export.bundle import Plan, Staging, check, seal, write_files, write_json
 from tactic_export.card import model_card
+from tactic_export.errors import ExportError
 from tactic_export.freeze import freeze
 from tactic_export.parity import Parity, measure
 from tactic_export.pictures import report_pictures, training_crops
@@ -53,11 +54,11 @@ def export(
     config, system = load_run(run)
     runs = [*_before(config), config]
     check(plan, system.codec)
-    say(f"quantising, and fitting entropy models on {TABLE_CROPS} training crops")
     ordered = any(stage.tail_drop for stage in config.stage)
-    frozen = freeze(system, training_crops(config, TABLE_CROPS), not ordered)
     parity = None
     with Staging(out) as root:
+        say(f"quantising, and fitting entropy models on {TABLE_CROPS} training crops")
+        frozen = freeze(system, training_crops(config, TABLE_CROPS), not ordered)
         say("writing encoder (ONNX and TFLite), decoder and head")
         write_files(system, frozen, plan, root)
         if report:
@@ -81,10 +82,22 @@ def load_run(run: Path) -> tuple[TrainConfig, System]:
     ------
     CheckpointError
         A file is missing or damaged; the message names it.
+    ExportError
+        Training has not ended, or its head never learned anything.
     """
     config = checkpoint.read_config(run)
     state = checkpoint.read(run / checkpoint.NAME)
+    if state["step"] < config.steps:
+        raise ExportError(
+            f"{run}: {state['step']} of {config.steps} steps done; start tactic train again, "
+            "it goes on"
+        )
     system = build(config)
+    if system.head.fresh and not config.tunes_head:
+        raise ExportError(
+            f"{run}: head {config.head.name} has no weights and no stage tunes it; "
+            "give head.weights, or train it"
+        )
     checkpoint.load_weights(system, state)
     return config, system.eval()
 

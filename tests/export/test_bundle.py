@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +30,16 @@ from tactic_gateway.decoder import Decoder
 from tactic_gateway.pipeline import Pipeline
 from tactic_train import checkpoint
 from tactic_train.config import TrainConfig
-from tactic_train.errors import CheckpointError
+from tactic_train.errors import CheckpointError, HeadError
 from tactic_train.loop import build
 from tactic_train.networks import PaperCodec
 
 PLAN = Plan("toy", "toy", ((32, 64), (64, 64)))
 SHIPPED = Path(__file__).parents[2] / "bundles/photo1000"
+TUNED = {
+    **{"steps": 1, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.1},
+    **{"alpha": 1.0, "task": "labels", "head": "tuned"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def train(photos: Path, out: Path, levels: int) -> Path:
             "model": {"arch": "paper", "channels": 4, "levels": levels},
             "head": {"name": "torchvision:squeezenet1_1", "classes": 2},
             "data": {"sources": [f"imagefolder:{photos}"], "crop_px": 32},
-            "stage": [{"steps": 1, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.1}],
+            "stage": [TUNED],
         }
     )
     system = build(config)
@@ -72,8 +77,25 @@ def train(photos: Path, out: Path, levels: int) -> Path:
         # Latents that fill some of int8, as a trained codec's do.
         last = [m for m in system.codec.encoder if isinstance(m, torch.nn.Conv2d)][-1]
         last.weight.mul_(400)
-    checkpoint.save(out, config, system, torch.optim.Adam(system.codec.parameters()), 0)
+    checkpoint.save(out, config, system, torch.optim.Adam(system.codec.parameters()), 1)
     return out
+
+
+def test_a_run_that_has_not_ended_is_no_bundle(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    path = tmp_path / "run" / checkpoint.NAME
+    state = torch.load(path, weights_only=True)
+    torch.save(state | {"step": 0}, path)
+    with pytest.raises(ExportError, match="0 of 1 steps done; start tactic train again"):
+        load_run(tmp_path / "run")
+    torch.save(state, path)
+    config = tmp_path / "run" / checkpoint.CONFIG
+    config.write_text(config.read_text().replace('"tuned"', '"frozen"'))
+    with pytest.raises(HeadError, match="no weights for 2 classes"):
+        load_run(tmp_path / "run")
+    config.write_text(config.read_text().replace('"alpha": 1.0', '"alpha": 0.0'))
+    with pytest.raises(ExportError, match="has no weights and no stage tunes it"):
+        load_run(tmp_path / "run")
 
 
 def test_a_run_becomes_a_bundle(
@@ -151,17 +173,18 @@ def test_a_failure_leaves_the_old_bundle(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "toy").mkdir()
-    (tmp_path / "toy/manifest.json").write_text("old")
+    manifest = (SHIPPED / "manifest.json").read_text()
+    (tmp_path / "toy/manifest.json").write_text(manifest)
     monkeypatch.setattr(export_run, "TABLE_CROPS", 4)
 
     def no_room(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(export_run, "write_files", no_room)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ExportError, match="toy: No space left on device; make room"):
         export(trained, tmp_path / "toy", PLAN, None, lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["toy"]
-    assert (tmp_path / "toy/manifest.json").read_text() == "old"
+    assert (tmp_path / "toy/manifest.json").read_text() == manifest
 
 
 def test_a_card_tells_of_the_runs_before(trained: Path, tmp_path: Path) -> None:
@@ -190,12 +213,13 @@ def test_a_card_names_the_bundle_that_training_began_with(trained: Path) -> None
 
 def test_the_new_bundle_replaces_the_old_one_whole(tmp_path: Path) -> None:
     target = tmp_path / "toy"
+    manifest = (SHIPPED / "manifest.json").read_text()
     for content in ("first", "second"):
         with Staging(target) as root:
-            (root / "manifest.json").write_text(content)
+            (root / "manifest.json").write_text(manifest)
             (root / content).touch()
             if content == "second":
-                assert (target / "manifest.json").read_text() == "first"
+                assert (target / "first").exists()
     assert sorted(path.name for path in target.iterdir()) == ["manifest.json", "second"]
     assert [path.name for path in tmp_path.iterdir()] == ["toy"]
 
@@ -204,7 +228,12 @@ def test_what_is_not_a_bundle_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(ExportError, match="is not a bundle; choose another --out"):
         Staging(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"name": "a web application", "icons": []}')
+    with pytest.raises(ExportError, match="is not a bundle; choose another --out"):
+        Staging(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+    with pytest.raises(ExportError, match="File exists; choose another --out"):
+        Staging(tmp_path / "thesis.txt/bundle")
 
 
 @pytest.mark.parametrize(

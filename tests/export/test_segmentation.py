@@ -112,7 +112,7 @@ def test_a_run_becomes_a_bundle_that_segments(
     system.head.labels = CAMVID
     (tmp_path / "run").mkdir()
     optimiser = torch.optim.Adam(system.codec.parameters())
-    checkpoint.save(tmp_path / "run", config, system, optimiser, 0)
+    checkpoint.save(tmp_path / "run", config, system, optimiser, 1)
     plan = Plan("toy", "shades", ((32, 48),))
     report = (f"camvid:{scenes}", "")
     parity = export(tmp_path / "run", tmp_path / "toy", plan, report, lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -32,11 +33,31 @@ def test_only_what_lies_below_a_folder(photos: Path) -> None:
 
 
 def test_without_splits_four_of_five_are_for_training(photos: Path) -> None:
-    source = open_source(f"imagefolder:{photos / 'train'}", seed=1)
+    source = open_source(f"imagefolder:{photos / 'train'}")
     assert (len(source.train), len(source.val)) == (9, 3)
-    again = open_source(f"imagefolder:{photos / 'train'}", seed=1)
+    again = open_source(f"imagefolder:{photos / 'train'}")
     assert [i.name for i in source.train] == [i.name for i in again.train]
     assert source.classes == ("circle", "stripes")
+
+
+@pytest.mark.parametrize("held_out", ["val", "Valid", "validation", "TEST"])
+def test_what_is_held_out_has_several_names(photos: Path, tmp_path: Path, held_out: str) -> None:
+    """And classes may be called like splits."""
+    for split in ("Train", held_out):
+        for name in ("train", "test"):
+            shutil.copytree(photos / "train/circle", tmp_path / split / name)
+    source = open_source(f"imagefolder:{tmp_path}")
+    assert {item.name.split("/")[0] for item in source.train} == {"Train"}
+    assert {item.name.split("/")[0] for item in source.val} == {held_out}
+    assert source.classes == ("test", "train")
+
+
+def test_linked_folders_are_followed_once(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to(photos / "train/circle")
+    (tmp_path / "back").symlink_to(tmp_path)
+    source = open_source(f"imagefolder:{tmp_path}")
+    assert source.classes == ("circle",)
+    assert len(source.train + source.val) == len(list((photos / "train/circle").iterdir()))
 
 
 def test_hidden_files_are_no_images(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +15,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tactic_train import checkpoint, loop
 from tactic_train.batches import some_crops
 from tactic_train.config import TrainConfig
-from tactic_train.errors import CheckpointError, HeadError, TrainError
+from tactic_train.errors import CheckpointError, DataError, HeadError, TrainError
 from tactic_train.from_bundle import load_bundle
 from tactic_train.loop import RATES_LEARNING_RATE, build, train
 from tactic_train.networks import ARCHITECTURES
@@ -248,13 +252,44 @@ def test_a_broken_image_is_named_and_training_goes_on(
     toy: Toy, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = (photos / "train/circle/0.png").read_bytes()
-    for name, content in (("a.png", data), ("b.png", b"text"), ("c.png", data)):
+    for name, content in (("a.png", b"text"), ("b.png", data), ("c.png", data)):
         (tmp_path / name).write_bytes(content)
     stages = [{"steps": 2, "learning_rate": 1e-3, "distortion": 1.0, "beta": 0.1}]
     source = {"sources": [f"unlabelled:{tmp_path}"], "crop_px": 32}
     config = toy(data=source, stage=stages, seed=1)
-    assert "b.png" in {item.name for item in train(config, tmp_path / "out")[1].train}
-    assert capsys.readouterr().out.count("b.png: not readable, the next image stands in") == 1
+    assert "a.png" in {item.name for item in train(config, tmp_path / "out")[1].train}
+    assert capsys.readouterr().out.count("a.png: not readable, the next image stands in") == 1
+
+
+@pytest.mark.parametrize("side_px", [0, 3])
+def test_nothing_to_judge_by_is_told_before_the_work(
+    toy: Toy, photos: Path, tmp_path: Path, side_px: int
+) -> None:
+    """Held-out photos that cannot be read, or are smaller than a stride."""
+    shutil.copytree(photos, tmp_path / "photos")
+    for path in tmp_path.glob("photos/val/*/*.png"):
+        path.write_bytes(b"text")
+        if side_px:
+            Image.new("RGB", (40, side_px)).save(path)
+    source = {"sources": [f"imagefolder:{tmp_path / 'photos'}"], "crop_px": 32}
+    cause = "40×3 pixels, to judge by it takes 4" if side_px else "not a readable image"
+    with pytest.raises(DataError, match=cause):
+        train(toy(data=source), tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_made_and_a_disk_that_is_full(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainError, match="file: File exists; choose another --out"):
+        train(toy(), tmp_path / "file")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint, "replace_file", full)
+    with pytest.raises(CheckpointError, match="No space left on device; make room"):
+        train(toy(), tmp_path / "out")
 
 
 def test_a_digest_is_of_the_values(toy: Toy) -> None:

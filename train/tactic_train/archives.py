@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from tactic_train.errors import DataError
@@ -37,7 +37,7 @@ def images(where: str) -> Files:
 
 def _files(path: Path) -> Files:
     if path.is_dir():
-        found = {p.relative_to(path).as_posix(): p for p in path.rglob("*")}
+        found = {p.relative_to(path).as_posix(): p for p in _below(path)}
         return {n: p.read_bytes for n, p in found.items() if _is_image(n) and p.is_file()}
     if not path.exists():
         raise DataError(f"{path}: no such folder or zip; correct the path in data.sources")
@@ -45,6 +45,18 @@ def _files(path: Path) -> Files:
         raise DataError(f"{path}: neither a folder nor a zip archive; give one of the two")
     names = _archive(path, os.getpid()).namelist()
     return {n: functools.partial(_read_member, path, n) for n in names if _is_image(n)}
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Every file, through links to folders as well; a link back up is not followed for ever."""
+    seen = set()
+    for found, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(found)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(found, file) for file in files)
 
 
 def _is_image(name: str) -> bool:

@@ -199,8 +199,10 @@ def some_crops(items: tuple[Item, ...], data: Data, seed: int) -> Tensor:
     float32 (192, 3, side, side) in [0, 1]
     """
     crops = Crops(items, data.crop_px, seed, least_part=data.least_part)
-    chosen = StepSampler(len(crops), _FITTED, slice(None), seed=seed, start=0, stop=1)
-    return torch.stack([crops[key].picture for keys in chosen for key in keys]).float() / 255
+    (keys,) = StepSampler(len(crops), _FITTED, slice(None), seed=seed, start=0, stop=1)
+    # Fewer photos than crops: several of each, every time another part of it.
+    turns = ((number // len(items), item) for number, (_, item) in enumerate(keys))
+    return torch.stack([crops[key].picture for key in turns]).float() / 255
 
 
 def make_loader(

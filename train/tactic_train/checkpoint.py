@@ -56,8 +56,13 @@ def save(
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    replace_file(out / NAME, buffer.getvalue())
-    replace_file(out / CONFIG, config.model_dump_json(indent=2).encode() + b"\n")
+    try:
+        replace_file(out / NAME, buffer.getvalue())
+        replace_file(out / CONFIG, config.model_dump_json(indent=2).encode() + b"\n")
+    except OSError as fault:
+        raise CheckpointError(
+            f"{out}: {fault.strerror}; make room and start again, the checkpoint before is whole"
+        ) from fault
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -1,9 +1,9 @@
 """Sources of images for training: folders, zips of folders, with labels or without.
 
 A source is written ``imagefolder:PATH`` (``train/CLASS/x.jpg`` and ``val/CLASS/x.jpg``, or
-``CLASS/x.jpg`` split 80:20 by a seed), ``unlabelled:PATH`` (any images below PATH), or
-``camvid:PATH`` and ``cityscapes:PATH`` (a mask for each image). PATH is a folder or a zip of one;
-``PATH!FOLDER`` takes only what lies below FOLDER inside it.
+``CLASS/x.jpg`` split 80:20 by chance, always alike), ``unlabelled:PATH`` (any images below PATH),
+or ``camvid:PATH`` and ``cityscapes:PATH`` (a mask for each image). PATH is a folder or a zip of
+one; ``PATH!FOLDER`` takes only what lies below FOLDER inside it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ __all__ = [
 
 _WITH_MASKS = {"camvid": road_scenes.camvid, "cityscapes": road_scenes.cityscapes}
 KINDS = ("imagefolder", "unlabelled", *_WITH_MASKS)
-SPLITS = {"train", "val", "test"}
+_HELD_OUT = {"val", "valid", "validation", "test"}
+SPLITS = {"train", *_HELD_OUT}
+_SPLIT_SEED = 0
 
 
-def open_source(text: str, seed: int = 0) -> Source:
+def open_source(text: str) -> Source:
     """Open a source as it is written in a configuration, ``KIND:PATH``.
 
     Raises
@@ -53,11 +55,11 @@ def open_source(text: str, seed: int = 0) -> Source:
         return _WITH_MASKS[kind](where, files)
     if kind == "unlabelled":
         items = [Item(name, read, UNLABELLED) for name, read in sorted(files.items())]
-        return Source(*_split(items, seed), classes=())
-    return _labelled(where, files, seed)
+        return Source(*_split(items), classes=())
+    return _labelled(where, files)
 
 
-def _labelled(where: str, files: Files, seed: int) -> Source:
+def _labelled(where: str, files: Files) -> Source:
     parents = {name: PurePosixPath(name).parts[:-1] for name in files}
     if loose := [name for name, parts in parents.items() if not parts]:
         raise DataError(
@@ -69,16 +71,18 @@ def _labelled(where: str, files: Files, seed: int) -> Source:
     items = {
         name: Item(name, read, index[parents[name][-1]]) for name, read in sorted(files.items())
     }
-    train = [i for n, i in items.items() if "train" in parents[n]]
-    val = [i for n, i in items.items() if "val" in parents[n] or "test" in parents[n]]
+    # A class may be called train or test: only folders above those of the classes count.
+    above = {name: {part.lower() for part in parts[:-1]} for name, parts in parents.items()}
+    val = [item for name, item in items.items() if above[name] & _HELD_OUT]
+    train = [i for n, i in items.items() if "train" in above[n] and not above[n] & _HELD_OUT]
     if train and val:
         return Source(tuple(train), tuple(val), classes)
-    return Source(*_split(list(items.values()), seed), classes=classes)
+    return Source(*_split(list(items.values())), classes=classes)
 
 
-def _split(items: list[Item], seed: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """80:20, the same for the same seed and names."""
+def _split(items: list[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """80:20, the same for the same names, whoever asks."""
     shuffled = items[:]
-    random.Random(seed).shuffle(shuffled)
+    random.Random(_SPLIT_SEED).shuffle(shuffled)
     cut = max(1, len(shuffled) * 4 // 5)
     return tuple(shuffled[:cut]), tuple(shuffled[cut:])

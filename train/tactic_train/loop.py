@@ -76,7 +76,10 @@ def train(config: TrainConfig, out: Path) -> tuple[System, Photos]:
     accelerator = _accelerator(config)
     system = build(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     photos = gather(config, system.head.task)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise TrainError(f"{out}: {fault.strerror}; choose another --out") from fault
     if photos.classes:
         system.head.labels = photos.classes
     if system.head.task == "segmentation" and any(stage.needs_labels for stage in config.stage):

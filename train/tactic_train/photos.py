@@ -10,6 +10,7 @@ from tactic_train.config import TrainConfig
 from tactic_train.data import UNLABELLED, Item, Source, open_source
 from tactic_train.errors import DataError
 from tactic_train.heads import Task
+from tactic_train.networks import ARCHITECTURES
 
 _TRIED = 16
 
@@ -43,14 +44,16 @@ def gather(config: TrainConfig, task: Task = "classification") -> Photos:
     Raises
     ------
     DataError
-        A source is missing, none of its first images is readable, or labels are asked for and
+        A source is missing, none of its first images can be used, or labels are asked for and
         the data's classes are not those of the head.
     """
-    sources = [open_source(expand(text), config.seed) for text in config.data.sources]
+    sources = [open_source(expand(text)) for text in config.data.sources]
     sources = [s if s.has_masks == (task == "segmentation") else _bare(s) for s in sources]
     found = _of_pixels if task == "segmentation" else _of_folders
     photos = found(sources, config.head.classes)
     _try_first(photos.train)
+    if photos.val:
+        _try_first(photos.val, ARCHITECTURES[config.model.arch].stride)
     asked = any(stage.needs_labels for stage in config.stage)
     if asked and not any(_is_labelled(item) for item in photos.train):
         raise DataError(_no_labels(sources, config.head.classes, task))
@@ -135,12 +138,18 @@ def _relabel(source: Source, items: tuple[Item, ...], known: dict[str, int]) -> 
     return [replace(item, label=labels[item.label]) for item in items]
 
 
-def _try_first(items: tuple[Item, ...]) -> None:
-    """Refuse to start where nothing can be read; single broken images are left out later."""
+def _try_first(items: tuple[Item, ...], least_px: int = 1) -> None:
+    """Refuse to start where nothing can be used; single broken images are left out later."""
     fault: DataError | None = None
     for item in items[:_TRIED]:
         try:
-            item.decode_mask(item.decode().shape)
+            height, width = item.decode().shape[:2]
+            item.decode_mask((height, width))
+            if min(height, width) < least_px:
+                raise DataError(
+                    f"{item.name}: {width}×{height} pixels, to judge by it takes {least_px} each "
+                    "way; add larger ones"
+                )
         except DataError as error:
             fault = fault or error
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tactic_train import imagenet
+from tactic_train.archives import images
 from tactic_train.checkpoint import model_of
 from tactic_train.config import TrainConfig
 from tactic_train.data import KINDS, SPLITS, open_source
@@ -29,15 +30,14 @@ def name_kind(text: str) -> str:
     Raises
     ------
     DataError
-        There are no images.
+        There are no images, or some in folders and others beside them.
     """
     if text.partition(":")[0] in KINDS:
         return text
-    try:
-        source = open_source(f"imagefolder:{expand(text)}")
-    except DataError:
-        open_source(f"unlabelled:{expand(text)}")
+    files = images(expand(text))
+    if not any("/" in name for name in files):
         return f"unlabelled:{text}"
+    source = open_source(f"imagefolder:{expand(text)}")
     named = len(set(source.classes) - SPLITS) > 1
     return f"imagefolder:{text}" if named else f"unlabelled:{text}"
 
@@ -66,6 +66,11 @@ def choose(
     """
     opened = [open_source(expand(text)) for text in sources]
     names = sorted({name for source in opened for name in source.classes})
+    if len(names) == 1:
+        raise DataError(
+            f"one class folder, {names[0]}: a head tells two classes apart at least; add another, "
+            "or write unlabelled: before the folder"
+        )
     classes = len(names) or len(imagenet.labels())
     made = make_head(head, classes)
     fresh = made.fresh

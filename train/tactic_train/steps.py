@@ -142,8 +142,8 @@ class Steps:
         self.summed = 0
         if not all(map(math.isfinite, values)):
             raise TrainError(
-                f"the loss is not finite at step {done}: lower learning_rate; the checkpoint "
-                "before is kept"
+                f"the loss is not finite at step {done}: lower learning_rate and give another "
+                "--out; what was reached before is there to --start with"
             )
         if self.report:
             self.report.losses(done, values)

@@ -52,10 +52,10 @@ class Head(nn.Module, ABC):
 
 
 def resize(picture: Tensor, side_px: int) -> Tensor:
-    """Bilinear to (side, side); antialiased where it shrinks, untouched where it fits."""
+    """Bilinear to (side, side); antialiased where a side shrinks, untouched where it fits."""
     if picture.shape[-2:] == (side_px, side_px):
         return picture
-    shrinks = min(picture.shape[-2:]) > side_px
+    shrinks = max(picture.shape[-2:]) > side_px
     return F.interpolate(
         picture, (side_px, side_px), mode="bilinear", align_corners=False, antialias=shrinks
     )
