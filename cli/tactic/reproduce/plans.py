@@ -16,7 +16,7 @@ from tactic.reproduce.rivals import File
 from tactic.reproduce.shortened import Shortened
 from tactic_codec import nest
 
-#: the rate level at which parts are left out; the curve reaches one level to either side
+#: the rate level at which parts are left out
 PARTS_LEVEL = 1
 
 
@@ -102,10 +102,10 @@ class Cells:
         return self._learned(codec, level)
 
     def shorter(self, seed: int, without: str | None) -> list[Learned]:
-        """Our codec trained for less long, without a part; at its three finest levels, or one."""
+        """Our codec trained for less long: whole at every level, or without a part at one."""
         parts = dict(self._our_codec(seed))
         codec = Shorter(**parts, without=without, share=self.preset.parts_share)
-        levels = (PARTS_LEVEL,) if without else range(codec.levels)[: 2 * PARTS_LEVEL + 1]
+        levels = (PARTS_LEVEL,) if without else range(codec.levels)
         return [self._learned(codec, level) for level in levels]
 
     def shortened(self, seed: int) -> list[Shortened]:
