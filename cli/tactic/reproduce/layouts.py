@@ -170,7 +170,9 @@ def levels(rows: Sequence[Json]) -> str:
                 row["method"],
                 spread(row["accuracy"], row["accuracy_interval"]),
                 number(row["bytes"]),
-                times(row["ratio"], row["ratio_interval"]) if "ratio" in row else "",
+                _bound(row["at_most"]) + times(row["ratio"], row["ratio_interval"])
+                if "ratio" in row
+                else "",
             ]
             for row in rows
         ],
@@ -205,7 +207,9 @@ def parts(rows: Sequence[Json]) -> str:
                 row["setting"].removeprefix("level "),
                 spread(row["accuracy"], row["accuracy_interval"]),
                 number(row["bytes"]),
-                times(row["ratio"], row["ratio_interval"]) if "ratio" in row else "",
+                _bound(row["at_most"]) + times(row["ratio"], row["ratio_interval"])
+                if "ratio" in row
+                else "",
             ]
             for row in rows
         ],
@@ -245,14 +249,22 @@ def _same_accuracy(rows: Sequence[Json]) -> str:
     header = ("bytes ÷ ours at the accuracy of", *(row["method"] for row in rows))
     return table(
         header,
-        [[setting, *(_at_most(row, setting) for row in rows)] for setting in rows[0]["ratio_at"]],
+        [
+            [
+                setting,
+                *(
+                    _bound(setting in row["at_most"]) + times(row["ratio_at"][setting], None)
+                    for row in rows
+                ),
+            ]
+            for setting in rows[0]["ratio_at"]
+        ],
     )
 
 
-def _at_most(row: Json, setting: str) -> str:
-    """≤ where even the other's smallest setting is more accurate."""
-    sign = "≤ " if setting in row["at_most"] else ""
-    return sign + times(row["ratio_at"][setting], None)
+def _bound(at_most: bool) -> str:
+    """Before a ratio that was read off the end of a curve, which is more accurate all over."""
+    return "≤ " if at_most else ""
 
 
 def _points(rows: Sequence[Json]) -> str:

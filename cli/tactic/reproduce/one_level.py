@@ -2,7 +2,8 @@
 
 ``ratio`` is the bytes of our codec, read off its curve, at the accuracy of the other one, relative
 to the other's bytes: below 1 where ours needs fewer. It is None where the curve of ours does not
-reach that accuracy.
+reach that accuracy. Where all of that curve is more accurate, its smallest point counts: then
+``at_most`` is true.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def _against(other: Learned, ours: Sequence[Learned], results: Results) -> Json:
         for share in (np.full((photos, 1), 1 / photos), curves.weights(photos))
     )
     known = not np.isnan(at[0])
+    at_most = bool(result.figures.accuracy < right.mean(axis=1).min())
     return {
         "ratio": float(at[0]) if known else None,
-        "ratio_interval": curves.interval(drawn) if known else None,
+        "ratio_interval": curves.interval(drawn) if known and not at_most else None,
+        "at_most": at_most,
     }
