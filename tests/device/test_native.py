@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tactic_device.encoders import native
+from tactic_device.encoders import native, selection
 from tactic_device.encoders.flat import read_convolution
 
 pytest.importorskip("ai_edge_litert", reason="the export writes the model with it")
@@ -79,6 +79,19 @@ def test_every_symbol_is_that_of_the_integer_reference(
     )
     found = native.load("native", model, threads).encode(pixels)
     np.testing.assert_array_equal(found, IntegerEncoder((conv,))(pixels[None])[0])
+
+
+def test_where_litert_has_vnni_it_comes_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : avx2 avx512f avx512_vnni\n")
+    assert not native.pays(tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("flags : avx2\n")
+    assert native.pays(tmp_path / "cpuinfo") and native.pays(tmp_path / "none")
+    for pays, first in ((True, "native"), (False, "litert")):
+        monkeypatch.setattr(native, "pays", lambda pays=pays: pays)
+        assert selection._order()[0] == first
+        assert set(selection._order()) == set(selection.PREFERENCE)
 
 
 def test_other_encoders_are_left_to_other_runtimes(folder: Path) -> None:
