@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tactic_device.encoders import native, selection
+from tactic_device.encoders.base import PREFERENCE
 from tactic_device.encoders.flat import read_convolution
 
 pytest.importorskip("ai_edge_litert", reason="the export writes the model with it")
@@ -91,7 +92,7 @@ def test_where_litert_has_vnni_it_comes_first(
     for pays, first in ((True, "native"), (False, "litert")):
         monkeypatch.setattr(native, "pays", lambda pays=pays: pays)
         assert selection._order()[0] == first
-        assert set(selection._order()) == set(selection.PREFERENCE)
+        assert set(selection._order()) == set(PREFERENCE)
 
 
 def test_other_encoders_are_left_to_other_runtimes(folder: Path) -> None:
