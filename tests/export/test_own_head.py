@@ -36,6 +36,31 @@ def network() -> nn.Module:
     )
 
 
+class Large(nn.Module):
+    """Has weights that half precision does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(3, 128), nn.Linear(128, 4)
+        with torch.no_grad():
+            self.first.weight.mul_(1e6)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        scores: Tensor = self.last(self.first(picture.mean(dim=(2, 3))) / 1e6)
+        return scores
+
+
+@torch.no_grad()
+def test_weights_beyond_half_precision_stay_whole(tmp_path: Path) -> None:
+    head = OwnHead(Large()).eval()
+    onnx_gateway.write_head(head, tmp_path / "head.onnx")
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), np.uint8)
+    found = run_onnx(tmp_path / "head.onnx", pictures)
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    np.testing.assert_allclose(found, head(x).softmax(dim=1).numpy(), atol=2e-3)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("shape", [(1, 96, 96), (3, 50, 70)])
 def test_the_file_answers_as_the_network(tmp_path: Path, shape: tuple[int, int, int]) -> None:

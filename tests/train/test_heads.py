@@ -32,6 +32,10 @@ def test_resize_leaves_what_fits_and_averages_what_shrinks() -> None:
     stripes = torch.zeros(1, 3, 32, 32)
     stripes[..., ::2] = 1
     torch.testing.assert_close(resize(stripes, 8), torch.full((1, 3, 8, 8), 0.5), atol=0.1, rtol=0)
+    oblong = torch.zeros(1, 3, 8, 40)
+    oblong[..., ::4] = 1
+    quarter = torch.full((1, 3, 10, 10), 0.25)
+    torch.testing.assert_close(resize(oblong, 10), quarter, atol=0.1, rtol=0)
 
 
 def test_the_published_network_knows_its_classes() -> None:
