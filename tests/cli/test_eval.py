@@ -23,6 +23,7 @@ from tactic.evaluate.run import run_eval
 from tactic_codec import nest
 from tactic_codec.bundle import Bundle
 from tactic_codec.packet import HEADER_BYTES
+from tactic_train.data import open_source
 
 Fails = Callable[..., None]
 
@@ -140,6 +141,20 @@ def test_which_pictures(album: Path, tmp_path: Path) -> None:
     shutil.copytree(album / "val/dark", tmp_path / "zebra")
     partly = pictures.open_album(str(tmp_path), "", None, 4, ("zebra", "gnu"))
     assert (partly.labelled, partly.left_out) == (True, 0)
+
+
+@pytest.mark.parametrize("held_out", ["Valid", "validation", "TEST"])
+def test_training_and_evaluation_hold_out_the_same(
+    album: Path, tmp_path: Path, held_out: str
+) -> None:
+    """Whatever the folder is called, and where a class is called like a split."""
+    for split in ("Train", held_out):
+        for name in ("bright", "dark", "test"):
+            shutil.copytree(album / "val/dark", tmp_path / split / name)
+    found = pictures.open_album(str(tmp_path), "", None, 4, ("bright", "dark", "test"))
+    assert sorted(i.name for i in found.items) == sorted(
+        item.name for item in open_source(f"imagefolder:{tmp_path}").val
+    )
 
 
 def test_classes_that_the_head_does_not_know(album: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tactic.reproduce import beyond, layouts
+from tactic.reproduce import beyond, our_layouts
 from tactic.reproduce.cell import Figures, Json, Result
 from tactic.reproduce.cost import count_macs
 from tactic.reproduce.experiment import EXPERIMENTS, make_report
@@ -124,7 +124,7 @@ def test_notes_own_up(cells: Cells) -> None:
     report = make_report("beyond", cells, found)
     assert any("tactic does not come within 5 points" in note for note in report.notes)
     assert compared(list(report.rows))["WebP"]["ratio_strict"] is None
-    assert "| WebP | – | – | – |" in layouts.beyond(report.rows)
+    assert "| WebP | – | – | – |" in our_layouts.beyond(report.rows)
 
 
 def test_the_clean_head_may_be_better_than_the_one_that_was_tuned_on(cells: Cells) -> None:
@@ -145,7 +145,7 @@ def test_a_curve_that_ends_above_ours_gives_a_bound(cells: Cells) -> None:
     found[name] = found[name].model_copy(update={"figures": low})
     report = make_report("beyond", cells, found)
     assert compared(list(report.rows))["WebP"]["at_most"] == ["level 0"]
-    assert "| level 0 | ≤ " in layouts.beyond(report.rows)
+    assert "| level 0 | ≤ " in our_layouts.beyond(report.rows)
 
 
 def test_points_costs_and_a_head_on_the_node(cells: Cells) -> None:
@@ -154,7 +154,7 @@ def test_points_costs_and_a_head_on_the_node(cells: Cells) -> None:
     assert (node["bytes"], node["accuracy"]) == (2 + HEADER_BYTES, 0.9)
     points = [row for row in report.rows if row["part"] == "point"]
     assert len(points) == 2 + 2 * len(SIZES)
-    text = layouts.beyond(report.rows)
+    text = our_layouts.beyond(report.rows)
     assert "| head | 10 | 3 | 1.5 |" in text
     assert "| tactic | level 0 | 60.0 [" in text
     assert "| level 1 | " in text
@@ -185,7 +185,7 @@ def test_half_of_the_bytes_is_a_row_for_each_level_with_layers(cells: Cells) -> 
     assert (half["setting"], half["accuracy"], half["whole"]) == ("level 0", 0.5, 0.6)
     assert (half["bytes"], half["whole_bytes"]) == (60, 120)
     assert half["lost"] == pytest.approx(0.1)
-    assert "| level 0 | 60 | 120 | 50.0 [" in layouts.beyond(report.rows)
+    assert "| level 0 | 60 | 120 | 50.0 [" in our_layouts.beyond(report.rows)
 
 
 def test_a_figure_in_both_formats(cells: Cells, tmp_path: Path) -> None:

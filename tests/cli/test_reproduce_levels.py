@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tactic.reproduce import layouts
+from tactic.reproduce import our_layouts
 from tactic.reproduce.cell import Figures, Json, Result
 from tactic.reproduce.experiment import make_report
 from tactic.reproduce.lab import Lab
@@ -50,7 +50,7 @@ def rows(cells: Cells, alone: dict[int, tuple[float, int]]) -> tuple[list[Json],
     return (
         [row for row in report.rows if "ratio" in row],
         list(report.notes),
-        layouts.levels(report.rows),
+        our_layouts.levels(report.rows),
     )
 
 
@@ -123,4 +123,4 @@ def test_what_a_part_saves(cells: Cells) -> None:
     assert ratios["tail"] == pytest.approx(200 / 150)
     assert ratios["maps"] == pytest.approx(200 / 400)
     assert len(report.notes) == 1 and "“tail”" in report.notes[0]
-    assert layouts.parts(report.rows).count("\n") == 2 + 2 + len(PARTS)
+    assert our_layouts.parts(report.rows).count("\n") == 2 + 2 + len(PARTS)

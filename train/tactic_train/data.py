@@ -17,6 +17,7 @@ from tactic_train.errors import DataError
 from tactic_train.items import UNLABELLED, VOID, Item, Mask, Source, decode_image
 
 __all__ = [
+    "HELD_OUT",
     "KINDS",
     "SPLITS",
     "SUFFIXES",
@@ -31,8 +32,8 @@ __all__ = [
 
 _WITH_MASKS = {"camvid": road_scenes.camvid, "cityscapes": road_scenes.cityscapes}
 KINDS = ("imagefolder", "unlabelled", *_WITH_MASKS)
-_HELD_OUT = {"val", "valid", "validation", "test"}
-SPLITS = {"train", *_HELD_OUT}
+HELD_OUT = {"val", "valid", "validation", "test"}
+SPLITS = {"train", *HELD_OUT}
 _SPLIT_SEED = 0
 
 
@@ -73,8 +74,8 @@ def _labelled(where: str, files: Files) -> Source:
     }
     # A class may be called train or test: only folders above those of the classes count.
     above = {name: {part.lower() for part in parts[:-1]} for name, parts in parents.items()}
-    val = [item for name, item in items.items() if above[name] & _HELD_OUT]
-    train = [i for n, i in items.items() if "train" in above[n] and not above[n] & _HELD_OUT]
+    val = [item for name, item in items.items() if above[name] & HELD_OUT]
+    train = [i for n, i in items.items() if "train" in above[n] and not above[n] & HELD_OUT]
     if train and val:
         return Source(tuple(train), tuple(val), classes)
     return Source(*_split(list(items.values())), classes=classes)

@@ -38,7 +38,7 @@ def name_kind(text: str) -> str:
     if not any("/" in name for name in files):
         return f"unlabelled:{text}"
     source = open_source(f"imagefolder:{expand(text)}")
-    named = len(set(source.classes) - SPLITS) > 1
+    named = len({name.lower() for name in source.classes} - SPLITS) > 1
     return f"imagefolder:{text}" if named else f"unlabelled:{text}"
 
 

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from tactic.evaluate.errors import EvaluationError
 from tactic.evaluate.setting import Pictures
-from tactic_train.data import KINDS, Item, Source, open_source
+from tactic_train.data import HELD_OUT, KINDS, SPLITS, Item, Source, open_source
 from tactic_train.errors import DataError
 
 #: class of a picture, or of every pixel
 Truth = NDArray[np.integer[Any]]
 
-_HELD_OUT = {"val", "test"}
 _SHUFFLE_SEED = 0
 _IMAGENET_CLASSES = 1000
 #: bounds the memory that a network takes, whatever the pictures' size
@@ -156,14 +155,16 @@ def _open(source: str) -> Source:
 
 
 def _held_out(source: Source) -> list[Item]:
-    """The pictures of folders ``val`` or ``test`` beside ``train``; all, where there are none."""
+    """The pictures of folders of ``HELD_OUT`` beside ``train``; all, where there are none."""
     if source.has_masks:
         return list(source.val)
     items = [*source.train, *source.val]
-    folders = [set(PurePosixPath(item.name).parts[:-1]) for item in items]
+    # As in training, a class may be called like a split: only the folders above it count.
+    file = 1 if {name.lower() for name in source.classes} <= SPLITS else 2
+    folders = [{part.lower() for part in PurePosixPath(i.name).parts[:-file]} for i in items]
     if not any("train" in parts for parts in folders):
         return items
-    held = [item for item, parts in zip(items, folders, strict=True) if parts & _HELD_OUT]
+    held = [item for item, parts in zip(items, folders, strict=True) if parts & HELD_OUT]
     return held or items
 
 

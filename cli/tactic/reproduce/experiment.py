@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tactic.evaluate import about
-from tactic.reproduce import beyond, layouts, notes, one_level, plans, tables
+from tactic.reproduce import beyond, layouts, notes, one_level, our_layouts, plans, tables
 from tactic.reproduce.cell import Cell, Json, Result
 from tactic.reproduce.errors import ReproduceError
 from tactic.reproduce.plans import Cells
@@ -76,7 +76,7 @@ EXPERIMENTS = {
         "Our codec against JPEG, WebP and AVIF, every one with a head tuned to it",
         plans.beyond,
         beyond.beyond_rows,
-        layouts.beyond,
+        our_layouts.beyond,
         notes.of_beyond,
         drawn=True,
     ),
@@ -84,14 +84,14 @@ EXPERIMENTS = {
         "What each part of our training is worth",
         plans.parts,
         one_level.parts_rows,
-        layouts.parts,
+        our_layouts.parts,
         notes.of_parts,
     ),
     "levels": Experiment(
         "One model for all rate levels against one for each",
         plans.levels,
         one_level.levels_rows,
-        layouts.levels,
+        our_layouts.levels,
         notes.of_levels,
     ),
 }

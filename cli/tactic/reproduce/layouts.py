@@ -1,11 +1,11 @@
-"""Each table's columns, as Markdown."""
+"""The columns of the paper's tables, as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from tactic.reproduce.cell import Json
-from tactic.reproduce.markdown import NOTHING, number, per_cent, saving, spread, table, times
+from tactic.reproduce.markdown import NOTHING, number, per_cent, spread, table
 
 
 def table1(rows: Sequence[Json]) -> str:
@@ -30,7 +30,7 @@ def _table1_row(row: Json) -> list[str]:
         row["method"],
         row["setting"] or NOTHING,
         spread(row["accuracy"], row["accuracy_interval"]),
-        _whole(row),
+        whole_bytes(row),
         number(row["bytes_stripped"]),
         number(row["bits_per_pixel"], 3),
         number(row["bits_per_pixel_density"], 3),
@@ -39,7 +39,7 @@ def _table1_row(row: Json) -> list[str]:
     ]
 
 
-def _whole(row: Json) -> str:
+def whole_bytes(row: Json) -> str:
     """Bytes; those of a JPEG with the standard's Huffman tables in brackets."""
     standard = row["bytes_standard"]
     return number(row["bytes"]) + (f" ({number(standard)})" if standard else "")
@@ -138,185 +138,3 @@ def _table3_row(row: Json) -> list[str]:
         per_cent(beside.get("accuracy")),
         per_cent(beside.get("miou")),
     ]
-
-
-def beyond(rows: Sequence[Json]) -> str:
-    """What the others need, every point, and what the networks cost."""
-    compared = [row for row in rows if row["part"] == "compared"]
-    parts = [
-        _compared(compared),
-        _same_accuracy(compared),
-        _points([row for row in rows if row["part"] in {"point", "node"}]),
-        _halves([row for row in rows if row["part"] == "half"]),
-        _costs([row for row in rows if row["part"] == "cost"]),
-    ]
-    return "\n".join(filter(None, parts))
-
-
-def levels(rows: Sequence[Json]) -> str:
-    """Each level by both models."""
-    header = (
-        "rate level",
-        "trained for",
-        "accuracy, % [95 %]",
-        "bytes",
-        "bytes of all levels ÷ its own, at its accuracy",
-    )
-    return table(
-        header,
-        [
-            [
-                row["setting"].removeprefix("level "),
-                row["method"],
-                spread(row["accuracy"], row["accuracy_interval"]),
-                number(row["bytes"]),
-                _bound(row["at_most"]) + times(row["ratio"], row["ratio_interval"])
-                if "ratio" in row
-                else "",
-            ]
-            for row in rows
-        ],
-    )
-
-
-_PARTS = {
-    "nothing": "nothing",
-    "overlap": "overlap of the encoder's windows: `block`, a quarter of its work",
-    "task": "the task: distortion and rate alone, then the head",
-    "teacher": "the teacher: labels alone",
-    "maps": "the teacher's inner maps",
-    "rounding": "straight-through rounding: noise",
-    "tail": "tail drop",
-}
-
-
-def parts(rows: Sequence[Json]) -> str:
-    """What is left when a part is left out."""
-    header = (
-        "left out",
-        "rate level",
-        "accuracy, % [95 %]",
-        "bytes",
-        "bytes of the whole ÷ its own, at its accuracy",
-    )
-    return table(
-        header,
-        [
-            [
-                _PARTS[row["method"]],
-                row["setting"].removeprefix("level "),
-                spread(row["accuracy"], row["accuracy_interval"]),
-                number(row["bytes"]),
-                _bound(row["at_most"]) + times(row["ratio"], row["ratio_interval"])
-                if "ratio" in row
-                else "",
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _compared(rows: Sequence[Json]) -> str:
-    header = (
-        "tactic against",
-        "its bytes ÷ ours, 5 points below “none, head tuned on”",
-        "whole ÷ whole",
-        "both without header",
-        "BD-rate, % [95 %]",
-        "BD-rate, whole",
-    )
-    return table(
-        header,
-        [
-            [
-                row["method"],
-                *(
-                    times(row[f"ratio_{count}"], row[f"ratio_{count}_interval"])
-                    for count in ("strict", "whole", "stripped")
-                ),
-                *(
-                    saving(row[f"bd_rate_{count}"], row[f"bd_rate_{count}_interval"])
-                    for count in ("strict", "whole")
-                ),
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _same_accuracy(rows: Sequence[Json]) -> str:
-    """Stripped bytes of the others at the accuracy of each of our settings, ÷ our whole packet."""
-    header = ("bytes ÷ ours at the accuracy of", *(row["method"] for row in rows))
-    return table(
-        header,
-        [
-            [
-                setting,
-                *(
-                    _bound(setting in row["at_most"]) + times(row["ratio_at"][setting], None)
-                    for row in rows
-                ),
-            ]
-            for setting in rows[0]["ratio_at"]
-        ],
-    )
-
-
-def _bound(at_most: bool) -> str:
-    """Before a ratio that was read off the end of a curve, which is more accurate all over."""
-    return "≤ " if at_most else ""
-
-
-def _points(rows: Sequence[Json]) -> str:
-    header = ("codec", "setting", "accuracy, % [95 %]", "bytes", "without header", "PSNR, dB", "")
-    return table(
-        header,
-        [
-            [
-                row["method"],
-                row["setting"] or NOTHING,
-                spread(row["accuracy"], row["accuracy_interval"]),
-                _whole(row),
-                number(row["bytes_stripped"]),
-                number(row["psnr_db"], 1),
-                "•" if row.get("envelope") else "",
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _halves(rows: Sequence[Json]) -> str:
-    header = ("half of every frame", "bytes", "of", "accuracy, % [95 %]", "of", "points lost")
-    if not rows:
-        return ""
-    return table(
-        header,
-        [
-            [
-                row["setting"],
-                number(row["bytes"]),
-                number(row["whole_bytes"]),
-                spread(row["accuracy"], row["accuracy_interval"]),
-                per_cent(row["whole"]),
-                spread(row["lost"], row["lost_interval"]),
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _costs(rows: Sequence[Json]) -> str:
-    header = ("network", "parameters", "MAC per pixel", "ms, one thread")
-    return table(
-        header,
-        [
-            [
-                row["method"],
-                number(row["parameters"]),
-                number(row["macs_per_pixel"]),
-                number(row["ms"], 1),
-            ]
-            for row in rows
-        ],
-    )

@@ -32,9 +32,9 @@ def spread(value: float, interval: Sequence[float] | None, deviation: float | No
     return text + (f" [{per_cent(interval[0])}, {per_cent(interval[1])}]" if interval else "")
 
 
-def times(ratio: float | None, interval: Sequence[float] | None) -> str:
-    """A ratio, [its interval]."""
-    text = NOTHING if ratio is None else f"{ratio:.2f} ×"
+def times(ratio: float | None, interval: Sequence[float] | None, at_most: bool = False) -> str:
+    """A ratio, [its interval]; ≤ where it was read off a curve's end, more accurate all over."""
+    text = NOTHING if ratio is None else f"{'≤ ' if at_most else ''}{ratio:.2f} ×"
     return text + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
 
 
