@@ -122,6 +122,11 @@ def test_a_run_becomes_a_bundle(
     (level,) = parity.levels
     assert level.onnxruntime.largest_difference <= 1
     assert level.litert.latents_differing == 0
+    assert level.accuracy_change_interval is not None
+    low, high = level.accuracy_change_interval
+    assert level.accuracy_int8 is not None
+    assert level.accuracy_float is not None
+    assert low <= level.accuracy_int8 - level.accuracy_float <= high
     card = (tmp_path / "toy/model-card.md").read_text()
     assert all(f"| {name} | {value} |" in card for name, value in parity.rows())
     assert all("\n" not in line for line in said)

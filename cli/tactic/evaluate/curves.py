@@ -1,4 +1,4 @@
-"""Curves of bytes against accuracy: envelope, bytes at an accuracy, intervals over pictures.
+"""Curves of bytes against accuracy: envelope, and bytes at an accuracy.
 
 All functions take a curve as P points in any order; the last axis, where there is one, holds R
 resamples that are treated one by one.
@@ -11,11 +11,6 @@ from numpy.typing import NDArray
 
 #: points of accuracy that may be lost where codecs are compared
 LOSS = 0.05
-RESAMPLES = 1000
-#: resamples that must reach an accuracy for the ratio there to have an interval
-_LEAST_SHARE = 0.95
-_SEED = 0
-_PERCENTILES = (2.5, 97.5)
 
 Floats = NDArray[np.float64]
 
@@ -67,30 +62,3 @@ def bytes_at(sizes: Floats, accuracy: Floats, target: Floats) -> Floats:
     logs = np.log(sizes)
     found = np.exp((1 - share) * logs[below, columns] + share * logs[above, columns])
     return np.where(reached.any(axis=0), found, np.nan)
-
-
-def weights(pictures: int) -> Floats:
-    """Bootstrap: the share of each picture in each resample, the same every time.
-
-    Returns
-    -------
-    float64 array (pictures, RESAMPLES)
-        Columns add up to 1.
-    """
-    rng = np.random.default_rng(_SEED)
-    counts = rng.multinomial(pictures, np.full(pictures, 1 / pictures), size=RESAMPLES)
-    return counts.T / pictures
-
-
-def interval(resampled: Floats) -> list[float] | None:
-    """95 % of the resamples lie in it; None where too many of them are NaN.
-
-    Parameters
-    ----------
-    resampled : float64 array (R,)
-    """
-    known = resampled[~np.isnan(resampled)]
-    if len(known) < _LEAST_SHARE * len(resampled):
-        return None
-    low, high = np.percentile(known, _PERCENTILES)
-    return [float(low), float(high)]

@@ -12,6 +12,7 @@ from tactic.evaluate import codec, curves
 from tactic.evaluate.curves import LOSS
 from tactic.evaluate.measure import Rows
 from tactic.evaluate.setting import Setting
+from tactic_train import bootstrap
 from tactic_train.confusion import Counts, mean_iou
 
 _FULL_SCALE = 255.0
@@ -22,12 +23,12 @@ Json = dict[str, Any]
 
 def summarise(settings: Sequence[Setting], rows: Rows) -> Json:
     """Make curves, ratios and intervals of per-picture figures."""
-    share = curves.weights(len(rows.pixels))
+    share = bootstrap.weights(len(rows.pixels))
     clean = rows.clean_right @ share
     found: Json = {
         "n": len(rows.pixels),
         "clean_accuracy": float(rows.clean_right.mean()),
-        "clean_accuracy_interval": curves.interval(clean),
+        "clean_accuracy_interval": bootstrap.interval(clean),
         **_miou("clean_miou", rows.clean_confusion),
         "curves": _curves(settings, rows, rows.right @ share),
     }
@@ -75,7 +76,7 @@ def _point(setting: Setting, rows: Rows, p: int, resampled: Floats) -> Json:
         "bytes_stripped": float(rows.bytes_stripped[p].mean()),
         "bits_per_pixel": float(8 * rows.bytes[p].sum() / rows.pixels.sum()),
         "accuracy": float(rows.right[p].mean()),
-        "accuracy_interval": curves.interval(resampled),
+        "accuracy_interval": bootstrap.interval(resampled),
         **_miou("miou", rows.confusion[p]),
         "agreement": float(rows.agrees[p].mean()),
         "psnr_db": float(10 * np.log10(_FULL_SCALE**2 / error)) if error else None,
@@ -106,7 +107,7 @@ def _ratios(column: str, at: dict[str, float | None], resampled: dict[str, Float
             continue
         ratio[name] = theirs / ours if theirs and ours else None
         each = resampled[name] / resampled[codec.NAME]
-        intervals[name] = curves.interval(each) if ratio[name] else None
+        intervals[name] = bootstrap.interval(each) if ratio[name] else None
     return {
         f"{column}_ratio_at_clean_minus_5": ratio,
         f"{column}_ratio_interval": intervals,

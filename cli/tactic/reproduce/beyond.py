@@ -21,6 +21,7 @@ from tactic.reproduce.plans import Cells, rivals
 from tactic.reproduce.tables import beta_name, row, table1_rows
 from tactic_codec.packet import HEADER_BYTES
 from tactic_link.traces import ANSWER_BYTES
+from tactic_train import bootstrap
 
 OURS = "tactic"
 PAPER = "paper's model"
@@ -120,7 +121,7 @@ def _curve(settings: Sequence[tuple[str, Cell]], results: Results) -> Curve:
 
 def _compare(name: str, theirs: Curve, ours: Curve, clean: Floats) -> Json:
     """Bytes of a codec relative to ours where 5 points are lost, and the mean saving."""
-    share = curves.weights(len(clean))
+    share = bootstrap.weights(len(clean))
     whole = np.full((len(clean), 1), 1 / len(clean))
     found: Json = {"part": "compared", "method": name}
     for reached, curve in (("ours_reach", ours), ("theirs_reach", theirs)):
@@ -128,35 +129,45 @@ def _compare(name: str, theirs: Curve, ours: Curve, clean: Floats) -> Json:
     for count, (of_theirs, of_ours) in COUNTS.items():
         pair = (getattr(theirs, of_theirs), theirs.right), (getattr(ours, of_ours), ours.right)
         at = _ratio(*pair, whole, clean @ whole - LOSS)[0]
-        known = not np.isnan(at)
+        known = bool(at > 0)
         each = _ratio(*pair, share, clean @ share - LOSS)
         found[f"ratio_{count}"] = float(at) if known else None
-        found[f"ratio_{count}_interval"] = curves.interval(each) if known else None
+        found[f"ratio_{count}_interval"] = bootstrap.interval(each) if known else None
         saved = _savings(*pair, share)
         found[f"bd_rate_{count}"], found[f"bd_rate_{count}_interval"] = saved
-    found["ratio_at"] = _at_settings(theirs, ours, whole)
+    return found | _at_settings(theirs, ours, whole, share)
+
+
+def _at_settings(theirs: Curve, ours: Curve, whole: Floats, share: Floats) -> Json:
+    """Bytes of theirs without headers ÷ our whole packets, at the accuracy of each of ours.
+
+    ``at_most`` names the settings that are less accurate than any of theirs.
+    """
+    ratio: dict[str, float | None] = {}
+    intervals: dict[str, list[float] | None] = {}
     least = float((theirs.right @ whole).min())
-    accuracy = (ours.right @ whole)[:, 0]
-    found["at_most"] = [
-        setting for setting, each in zip(ours.settings, accuracy, strict=True) if each < least
-    ]
-    return found
-
-
-def _at_settings(theirs: Curve, ours: Curve, whole: Floats) -> dict[str, float | None]:
-    """Bytes of theirs without headers ÷ our whole packets, at the accuracy of each of ours."""
-    found: dict[str, float | None] = {}
-    points = zip(ours.settings, ours.bytes @ whole, ours.right @ whole, strict=True)
-    for setting, (size,), accuracy in points:
-        needed = _bytes_at((theirs.bytes_stripped, theirs.right), whole, accuracy)[0]
-        found[setting] = None if np.isnan(needed) else float(needed / size)
-    return found
+    at_most = []
+    for setting, sizes, right in zip(ours.settings, ours.bytes, ours.right, strict=True):
+        at, each = (
+            _bytes_at((theirs.bytes_stripped, theirs.right), drawn, right @ drawn) / (sizes @ drawn)
+            for drawn in (whole, share)
+        )
+        bound = float(right.mean()) < least
+        known = not np.isnan(at[0])
+        ratio[setting] = float(at[0]) if known else None
+        intervals[setting] = bootstrap.interval(each) if known and not bound else None
+        at_most += [setting] * bound
+    return {"ratio_at": ratio, "ratio_at_interval": intervals, "at_most": at_most}
 
 
 def _ratio(theirs: Figures, ours: Figures, share: Floats, target: Floats) -> Floats:
-    """Bytes of theirs divided by ours at an accuracy; float64 (R,), NaN where not reached."""
-    found: Floats = _bytes_at(theirs, share, target) / _bytes_at(ours, share, target)
-    return found
+    """Bytes of theirs divided by ours at an accuracy; float64 (R,).
+
+    NaN where theirs does not reach it, 0 where ours does not: no number of our bytes is enough.
+    """
+    needed = _bytes_at(ours, share, target)
+    found: Floats = _bytes_at(theirs, share, target) / needed
+    return np.where(np.isnan(needed), 0.0, found)
 
 
 def _bytes_at(codec: Figures, share: Floats, target: Floats) -> Floats:
@@ -178,7 +189,7 @@ def _savings(
         return None, None
     each = [difference(weights) for weights in share.T[:_RESAMPLES]]
     known = np.array([np.nan if value is None else value for value in each])
-    return found, curves.interval(known)
+    return found, bootstrap.interval(known)
 
 
 def _halves(cells: Cells, results: Results) -> list[Json]:

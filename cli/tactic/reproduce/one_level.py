@@ -19,6 +19,7 @@ from tactic.reproduce.learned import Learned
 from tactic.reproduce.ours import PARTS
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.tables import row
+from tactic_train import bootstrap
 
 ALL = "all levels"
 WHOLE = "nothing"
@@ -62,12 +63,12 @@ def _against(other: Learned, ours: Sequence[Learned], results: Results) -> Json:
     at, drawn = (
         curves.bytes_at(sizes @ share, right @ share, statistics.each_right(result) @ share)
         / (np.asarray(result.figures.bytes, float) @ share)
-        for share in (np.full((photos, 1), 1 / photos), curves.weights(photos))
+        for share in (np.full((photos, 1), 1 / photos), bootstrap.weights(photos))
     )
     known = not np.isnan(at[0])
     at_most = bool(result.figures.accuracy < right.mean(axis=1).min())
     return {
         "ratio": float(at[0]) if known else None,
-        "ratio_interval": curves.interval(drawn) if known and not at_most else None,
+        "ratio_interval": bootstrap.interval(drawn) if known and not at_most else None,
         "at_most": at_most,
     }

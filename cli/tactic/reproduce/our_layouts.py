@@ -121,7 +121,14 @@ def _same_accuracy(rows: Sequence[Json]) -> str:
         [
             [
                 setting,
-                *(times(row["ratio_at"][setting], None, setting in row["at_most"]) for row in rows),
+                *(
+                    times(
+                        row["ratio_at"][setting],
+                        row["ratio_at_interval"][setting],
+                        setting in row["at_most"],
+                    )
+                    for row in rows
+                ),
             ]
             for setting in rows[0]["ratio_at"]
         ],

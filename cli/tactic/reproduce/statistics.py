@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tactic.evaluate import curves
 from tactic.reproduce.cell import Json, Result
+from tactic_train import bootstrap
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def accuracy(results: Sequence[Result]) -> Json:
     return {
         "accuracy": float(found.mean()),
         "accuracy_sd": _deviation([result.figures.accuracy for result in results]),
-        "accuracy_interval": curves.interval(found @ curves.weights(len(found))),
+        "accuracy_interval": bootstrap.interval(found @ bootstrap.weights(len(found))),
     }
 
 
@@ -50,7 +50,7 @@ def gain(ours: Sequence[Result], theirs: Sequence[Result]) -> Json:
     return {
         "gain": float(found.mean()),
         "gain_sd": _deviation(each),
-        "gain_interval": curves.interval(found @ curves.weights(len(found))),
+        "gain_interval": bootstrap.interval(found @ bootstrap.weights(len(found))),
     }
 
 
@@ -75,7 +75,7 @@ def gain_at_same_bytes(
     found = right(ours) - (1 - inside) * right(fewer) - inside * right(more)
     return {
         "gain": float(found.mean()),
-        "gain_interval": curves.interval(found @ curves.weights(len(found))),
+        "gain_interval": bootstrap.interval(found @ bootstrap.weights(len(found))),
         "in_their_favour": share < 0,
     }
 
@@ -97,7 +97,7 @@ def segmentation(result: Result) -> Json:
     found: Json = {}
     for name, measure in (("accuracy", _pixel_accuracy), ("miou", _mean_iou)):
         found[name] = float(measure(areas, whole)[0])
-        found[f"{name}_interval"] = curves.interval(measure(areas, share))
+        found[f"{name}_interval"] = bootstrap.interval(measure(areas, share))
     return found
 
 
@@ -109,7 +109,7 @@ def segmentation_gain(ours: Result, theirs: Result) -> Json:
     for name, measure in (("accuracy", _pixel_accuracy), ("miou", _mean_iou)):
         found[f"{name}_gain"] = float((measure(pair[0], whole) - measure(pair[1], whole))[0])
         each = measure(pair[0], share) - measure(pair[1], share)
-        found[f"{name}_gain_interval"] = curves.interval(each)
+        found[f"{name}_gain_interval"] = bootstrap.interval(each)
     return found
 
 
@@ -129,7 +129,7 @@ def segmentation_gain_at_same_bytes(ours: Result, fewer: Result, more: Result) -
             for share in _weights(of_ours)
         )
         found[f"{name}_gain"] = float(gained[0])
-        found[f"{name}_gain_interval"] = curves.interval(each)
+        found[f"{name}_gain_interval"] = bootstrap.interval(each)
     return found
 
 
@@ -141,7 +141,7 @@ def _areas(result: Result) -> Floats:
 
 def _weights(areas: Floats) -> tuple[Floats, Floats]:
     photos = areas.shape[1]
-    return np.full((photos, 1), 1 / photos), curves.weights(photos)
+    return np.full((photos, 1), 1 / photos), bootstrap.weights(photos)
 
 
 def _pixel_accuracy(areas: Floats, share: Floats) -> Floats:
