@@ -42,3 +42,12 @@ def test_resamples_are_treated_one_by_one() -> None:
     found = curves.bytes_at(sizes, shares, np.array([0.65, 0.65, 0.65]))
     assert found[:2] == pytest.approx([at(0.65)] * 2)
     assert np.isnan(found[2])
+
+
+def test_ratio_of_curves_that_do_not_reach_the_accuracy() -> None:
+    theirs, ours = (
+        np.array([300.0, 300.0, np.nan, np.nan]),
+        np.array([100.0, np.nan, 100.0, np.nan]),
+    )
+    found = curves.ratio(theirs, ours)
+    assert np.array_equal(found, [3.0, 0.0, np.nan, 0.0], equal_nan=True)

@@ -96,9 +96,11 @@ def test_ratios_are_counted_in_three_ways(cells: Cells) -> None:
     assert rows["WebP"]["ratio_stripped"] == pytest.approx(webp[1] / ours[1])
     low, high = rows["WebP"]["ratio_strict_interval"]
     assert low <= rows["WebP"]["ratio_strict"] <= high
-    assert rows["WebP"]["ratio_at"] == pytest.approx({"level 0": 220 / 120, "level 1": 420 / 220})
-    low, high = rows["WebP"]["ratio_at_interval"]["level 1"]
-    assert low <= 420 / 220 <= high
+    for level, expected in (("level 0", 220 / 120), ("level 1", 420 / 220)):
+        there = rows["WebP"]["ratio_at"][level]
+        assert there["ratio"] == pytest.approx(expected)
+        # What is hard for one is hard for all, so that the draws agree.
+        assert there["ratio_interval"] == pytest.approx([expected, expected])
     assert rows["WebP"]["bd_rate_whole"] == pytest.approx(-0.5)
     assert rows["JPEG"]["bd_rate_strict"] < rows["WebP"]["bd_rate_strict"] < 0
     assert rows["JPEG"]["bd_rate_strict_interval"][1] < -0.5
@@ -163,8 +165,9 @@ def test_a_curve_that_ends_above_ours_gives_a_bound(cells: Cells) -> None:
     low = found[name].figures.model_copy(update={"right": right(0.4)})
     found[name] = found[name].model_copy(update={"figures": low})
     report = make_report("beyond", cells, found)
-    assert compared(list(report.rows))["WebP"]["at_most"] == ["level 0"]
-    assert compared(list(report.rows))["WebP"]["ratio_at_interval"]["level 0"] is None
+    there = compared(list(report.rows))["WebP"]["ratio_at"]
+    assert [there[level]["at_most"] for level in ("level 0", "level 1")] == [True, False]
+    assert there["level 0"]["ratio_interval"] is None
     assert "| level 0 | ≤ " in our_layouts.beyond(report.rows)
 
 
@@ -193,7 +196,9 @@ def test_a_part_of_the_bytes_is_a_setting_of_ours(cells: Cells) -> None:
     rows = beyond.beyond_rows(three, found)
     (point,) = (row for row in rows if row.get("setting") == "level 0, 75% sent")
     assert (point["bytes"], point["accuracy"], point["envelope"]) == (90, 0.9, True)
-    assert compared(rows)["WebP"]["ratio_at"]["level 0, 75% sent"] == pytest.approx(420 / 90)
+    assert compared(rows)["WebP"]["ratio_at"]["level 0, 75% sent"]["ratio"] == pytest.approx(
+        420 / 90
+    )
 
 
 def test_half_of_the_bytes_is_a_row_for_each_level_with_layers(cells: Cells) -> None:

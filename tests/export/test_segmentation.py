@@ -125,6 +125,8 @@ def test_a_run_becomes_a_bundle_that_segments(
     assert written["miou_clean"] <= written["accuracy_clean"]
     (level,) = written["levels"]
     assert 0 <= level["miou_int8"] <= 1 and 0 < level["agreement_int8"] <= 1
+    low, high = level["accuracy_change_interval"]
+    assert low <= level["accuracy_int8"] - level["accuracy_float"] <= high
     pictures, masks = report_pictures(*report, system.codec.stride, 11, "segmentation")
     answers = open_task(bundle, bundle.manifest.heads[0], 1, 1).classes(pictures)
     assert parity.accuracy_clean == pytest.approx(np.mean((answers == masks)[masks >= 0]))

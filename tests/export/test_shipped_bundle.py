@@ -120,14 +120,15 @@ def test_integers_are_right_as_often_as_floats(
     load_bundle(bundle.path, codec)
     head = ROOT / bundle.manifest.heads[0].model.path
     files = [ROOT / each.onnx.path for each in declared.encoders]
-    for level in range(declared.levels):
-        model = files[nest.chain(level)]
-        integer = nest.coarsen(run_onnx(model, as_int8(pictures)), level // 2)
-        ratio = units(files[nest.chain(level)]) / units(files[0])
-        floating = np.concatenate(
-            [float_latents(codec, ratio, part) for part in np.split(pictures, 20)]
+    chains = [
+        (
+            run_onnx(file, as_int8(pictures)),
+            float_latents(codec, units(file) / units(files[0]), pictures),
         )
-        floating = nest.coarsen(floating, level // 2)
+        for file in files
+    ]
+    for level in range(declared.levels):
+        integer, floating = (nest.coarsen(each, level // 2) for each in chains[nest.chain(level)])
         # The same symbols have the same answer.
         unlike = (integer != floating).any(axis=(1, 2, 3))
         same, change = np.ones(len(pictures), bool), np.zeros(len(pictures))
@@ -165,10 +166,13 @@ def float_latents(
     codec: Codec, ratio: NDArray[np.float32], pictures: NDArray[np.uint8]
 ) -> NDArray[np.int8]:
     """Symbols by sums in float32: by channel so many times those of level 0."""
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    latent = codec.encode(x, torch.zeros(len(x), codec.channels, dtype=torch.int64))
-    latent = latent * torch.from_numpy(ratio)[:, None, None]
-    return latent.round().clamp(-128, 127).to(torch.int8).numpy()
+    found = []
+    for part in np.split(pictures, 20):
+        x = torch.from_numpy(part).permute(0, 3, 1, 2).float() / 255
+        latent = codec.encode(x, torch.zeros(len(x), codec.channels, dtype=torch.int64))
+        latent = latent * torch.from_numpy(ratio)[:, None, None]
+        found.append(latent.round().clamp(-128, 127).to(torch.int8).numpy())
+    return np.concatenate(found)
 
 
 def test_runtimes_agree_on_photos(

@@ -62,3 +62,20 @@ def bytes_at(sizes: Floats, accuracy: Floats, target: Floats) -> Floats:
     logs = np.log(sizes)
     found = np.exp((1 - share) * logs[below, columns] + share * logs[above, columns])
     return np.where(reached.any(axis=0), found, np.nan)
+
+
+def ratio(theirs: Floats, ours: Floats) -> Floats:
+    """Bytes of another codec divided by ours, where both were read off at one accuracy.
+
+    Parameters
+    ----------
+    theirs, ours : float64 arrays (R,)
+        From `bytes_at`.
+
+    Returns
+    -------
+    float64 array (R,)
+        NaN where theirs does not reach the accuracy, 0 where ours does not: no number of our bytes
+        is enough.
+    """
+    return np.where(np.isnan(ours), 0.0, theirs / ours)

@@ -106,7 +106,7 @@ def _ratios(column: str, at: dict[str, float | None], resampled: dict[str, Float
         if name == codec.NAME:
             continue
         ratio[name] = theirs / ours if theirs and ours else None
-        each = resampled[name] / resampled[codec.NAME]
+        each = curves.ratio(resampled[name], resampled[codec.NAME])
         intervals[name] = bootstrap.interval(each) if ratio[name] else None
     return {
         f"{column}_ratio_at_clean_minus_5": ratio,

@@ -135,39 +135,17 @@ def _compare(name: str, theirs: Curve, ours: Curve, clean: Floats) -> Json:
         found[f"ratio_{count}_interval"] = bootstrap.interval(each) if known else None
         saved = _savings(*pair, share)
         found[f"bd_rate_{count}"], found[f"bd_rate_{count}_interval"] = saved
-    return found | _at_settings(theirs, ours, whole, share)
-
-
-def _at_settings(theirs: Curve, ours: Curve, whole: Floats, share: Floats) -> Json:
-    """Bytes of theirs without headers ÷ our whole packets, at the accuracy of each of ours.
-
-    ``at_most`` names the settings that are less accurate than any of theirs.
-    """
-    ratio: dict[str, float | None] = {}
-    intervals: dict[str, list[float] | None] = {}
-    least = float((theirs.right @ whole).min())
-    at_most = []
-    for setting, sizes, right in zip(ours.settings, ours.bytes, ours.right, strict=True):
-        at, each = (
-            _bytes_at((theirs.bytes_stripped, theirs.right), drawn, right @ drawn) / (sizes @ drawn)
-            for drawn in (whole, share)
-        )
-        bound = float(right.mean()) < least
-        known = not np.isnan(at[0])
-        ratio[setting] = float(at[0]) if known else None
-        intervals[setting] = bootstrap.interval(each) if known and not bound else None
-        at_most += [setting] * bound
-    return {"ratio_at": ratio, "ratio_at_interval": intervals, "at_most": at_most}
+    # Their bytes without headers, our whole packets, at the accuracy of each of ours.
+    found["ratio_at"] = {
+        setting: statistics.bytes_at_accuracy_of(sizes, right, theirs.bytes_stripped, theirs.right)
+        for setting, sizes, right in zip(ours.settings, ours.bytes, ours.right, strict=True)
+    }
+    return found
 
 
 def _ratio(theirs: Figures, ours: Figures, share: Floats, target: Floats) -> Floats:
-    """Bytes of theirs divided by ours at an accuracy; float64 (R,).
-
-    NaN where theirs does not reach it, 0 where ours does not: no number of our bytes is enough.
-    """
-    needed = _bytes_at(ours, share, target)
-    found: Floats = _bytes_at(theirs, share, target) / needed
-    return np.where(np.isnan(needed), 0.0, found)
+    """Bytes of theirs divided by ours at an accuracy; float64 (R,)."""
+    return curves.ratio(*(_bytes_at(codec, share, target) for codec in (theirs, ours)))
 
 
 def _bytes_at(codec: Figures, share: Floats, target: Floats) -> Floats:

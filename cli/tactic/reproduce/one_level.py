@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tactic.evaluate import curves
 from tactic.reproduce import statistics
 from tactic.reproduce.cell import Json, Result
 from tactic.reproduce.learned import Learned
 from tactic.reproduce.ours import PARTS
 from tactic.reproduce.plans import Cells
 from tactic.reproduce.tables import row
-from tactic_train import bootstrap
 
 ALL = "all levels"
 WHOLE = "nothing"
@@ -57,18 +55,9 @@ def _against(other: Learned, ours: Sequence[Learned], results: Results) -> Json:
     """``ratio``, and its interval over photos."""
     result = results[other.name]
     found = [results[cell.name] for cell in ours]
-    sizes = np.array([each.figures.bytes for each in found], float)
-    right = np.stack([statistics.each_right(each) for each in found])
-    photos = sizes.shape[1]
-    at, drawn = (
-        curves.bytes_at(sizes @ share, right @ share, statistics.each_right(result) @ share)
-        / (np.asarray(result.figures.bytes, float) @ share)
-        for share in (np.full((photos, 1), 1 / photos), bootstrap.weights(photos))
+    return statistics.bytes_at_accuracy_of(
+        np.asarray(result.figures.bytes, float),
+        statistics.each_right(result),
+        np.array([each.figures.bytes for each in found], float),
+        np.stack([statistics.each_right(each) for each in found]),
     )
-    known = not np.isnan(at[0])
-    at_most = bool(result.figures.accuracy < right.mean(axis=1).min())
-    return {
-        "ratio": float(at[0]) if known else None,
-        "ratio_interval": bootstrap.interval(drawn) if known and not at_most else None,
-        "at_most": at_most,
-    }

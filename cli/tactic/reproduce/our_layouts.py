@@ -39,9 +39,7 @@ def levels(rows: Sequence[Json]) -> str:
                 row["method"],
                 spread(row["accuracy"], row["accuracy_interval"]),
                 number(row["bytes"]),
-                times(row["ratio"], row["ratio_interval"], row["at_most"])
-                if "ratio" in row
-                else "",
+                _ratio_there(row) if "ratio" in row else "",
             ]
             for row in rows
         ],
@@ -76,9 +74,7 @@ def parts(rows: Sequence[Json]) -> str:
                 row["setting"].removeprefix("level "),
                 spread(row["accuracy"], row["accuracy_interval"]),
                 number(row["bytes"]),
-                times(row["ratio"], row["ratio_interval"], row["at_most"])
-                if "ratio" in row
-                else "",
+                _ratio_there(row) if "ratio" in row else "",
             ]
             for row in rows
         ],
@@ -121,18 +117,16 @@ def _same_accuracy(rows: Sequence[Json]) -> str:
         [
             [
                 setting,
-                *(
-                    times(
-                        row["ratio_at"][setting],
-                        row["ratio_at_interval"][setting],
-                        setting in row["at_most"],
-                    )
-                    for row in rows
-                ),
+                *(_ratio_there(row["ratio_at"][setting]) for row in rows),
             ]
             for setting in rows[0]["ratio_at"]
         ],
     )
+
+
+def _ratio_there(row: Json) -> str:
+    """What `statistics.bytes_at_accuracy_of` found."""
+    return times(row["ratio"], row["ratio_interval"], row["at_most"])
 
 
 def _points(rows: Sequence[Json]) -> str:

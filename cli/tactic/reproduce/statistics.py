@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tactic.evaluate import curves
 from tactic.reproduce.cell import Json, Result
 from tactic_train import bootstrap
 
@@ -88,6 +89,37 @@ def _place_between(
     if size > high or low >= high:
         return None
     return math.log(size / low) / math.log(high / low)
+
+
+def bytes_at_accuracy_of(
+    size: Floats, right_there: Floats, sizes: Floats, right_each: Floats
+) -> Json:
+    """Bytes of a curve at the accuracy of another method's point, relative to that point's.
+
+    Parameters
+    ----------
+    size, right_there : float64 arrays (N,)
+        Bytes and correctness of the point on N photos.
+    sizes, right_each : float64 arrays (P, N)
+        Of the curve.
+
+    Returns
+    -------
+    ``ratio``, null where the curve stays below; ``ratio_interval``; ``at_most``: whether all of the
+    curve is more accurate, so that its smallest point was taken and there is no interval.
+    """
+    photos = len(size)
+    at, drawn = (
+        curves.bytes_at(sizes @ share, right_each @ share, right_there @ share) / (size @ share)
+        for share in (np.full((photos, 1), 1 / photos), bootstrap.weights(photos))
+    )
+    known = not np.isnan(at[0])
+    at_most = bool(right_there.mean() < right_each.mean(axis=1).min())
+    return {
+        "ratio": float(at[0]) if known else None,
+        "ratio_interval": bootstrap.interval(drawn) if known and not at_most else None,
+        "at_most": at_most,
+    }
 
 
 def segmentation(result: Result) -> Json:
